@@ -1,0 +1,61 @@
+# Each target works from a bare clone: it needs Python 3.11 or newer with venv, and make.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+WORKERS ?= 2
+
+# The first interpreter that is new enough, unless PYTHON says which.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
+
+.PHONY: demo test lint bench bench-peers clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo         train a small network on handwritten digits'
+	@echo 'make test         run all tests'
+	@echo 'make lint         ruff and mypy'
+	@echo 'make bench        measure against NumPy, and PyTorch and autograd where they are installed'
+	@echo 'make bench-peers  install PyTorch for make bench (large)'
+	@echo 'make clean        remove .venv and everything that was built'
+
+demo: $(STAMPS)/examples
+	@$(BIN)/python examples/digits.py $(ARGS)
+
+# One BLAS thread per worker: the workers share the cores already.
+test: $(STAMPS)/dev,examples,io
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) $(ARGS)
+
+lint: $(STAMPS)/dev,examples,io
+	@echo '== ruff'
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo '== mypy'
+	@$(BIN)/mypy -p eagerflow -p benchmarks
+	@$(BIN)/mypy tests examples docs
+
+bench: $(STAMPS)/bench
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(STAMPS)/bench
+	@echo '== installing PyTorch into $(VENV)'
+	@$(BIN)/pip install -qq --disable-pip-version-check torch==2.13.0
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is named after the extras that were installed, so that a second call has nothing to do.
+$(STAMPS)/%: $(STAMPS)/venv pyproject.toml
+	@echo '== installing eagerflow[$*] into $(VENV)'
+	@$(BIN)/pip install -qq --disable-pip-version-check --editable '.[$*]'
+	@touch '$@'
+
+$(STAMPS)/venv:
+	@test -n '$(PYTHON)' || { echo 'eagerflow needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'eagerflow needs Python 3.11 or newer; $(PYTHON) is not' >&2; exit 1; }
+	@echo "== creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo 'cannot make a virtual environment: is the venv module installed (Debian: python3-venv)?' >&2; exit 1; }
+	@mkdir -p $(STAMPS)
+	@touch $@

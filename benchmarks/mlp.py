@@ -1,0 +1,147 @@
+"""MLP 784-512-512-10 with relu, batch 128, float32: one step of plain SGD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import AUTOGRAD, EAGERFLOW, NUMPY, TORCH, Target, Work, installed
+
+SIZES = (784, 512, 512, 10)
+RATE = 0.01
+_rng = np.random.default_rng(0)
+INPUTS = _rng.normal(size=(128, SIZES[0])).astype(np.float32)
+LABELS = _rng.integers(0, SIZES[-1], 128)
+
+
+def parameters() -> list[Any]:
+    """Return weights and biases, the same for every contender."""
+    rng = np.random.default_rng(1)
+    made: list[Any] = []
+    for fan_in, fan_out in pairwise(SIZES):
+        made.append((rng.normal(size=(fan_in, fan_out)) / np.sqrt(fan_in)).astype(np.float32))
+        made.append(np.zeros(fan_out, np.float32))
+    return made
+
+
+def by_hand() -> Callable[[], object]:
+    """Return the step in NumPy, in place where that is right."""
+    w1, b1, w2, b2, w3, b3 = parameters()
+    rows = np.arange(len(LABELS))
+
+    def step() -> object:
+        h1 = INPUTS @ w1
+        h1 += b1
+        np.maximum(h1, 0, out=h1)
+        h2 = h1 @ w2
+        h2 += b2
+        np.maximum(h2, 0, out=h2)
+        logits = h2 @ w3
+        logits += b3
+        logits -= logits.max(axis=1, keepdims=True)
+        g3 = np.exp(logits)
+        sums = g3.sum(axis=1, keepdims=True)
+        loss = np.mean(np.log(sums[:, 0]) - logits[rows, LABELS])
+        g3 /= sums
+        g3[rows, LABELS] -= 1
+        g3 /= len(LABELS)
+        g2 = g3 @ w3.T
+        g2 *= h2 > 0
+        g1 = g2 @ w2.T
+        g1 *= h1 > 0
+        for w, b, x, g in ((w3, b3, h2, g3), (w2, b2, h1, g2), (w1, b1, INPUTS, g1)):
+            gw = x.T @ g
+            gw *= RATE
+            w -= gw
+            b -= RATE * g.sum(axis=0)
+        return loss
+
+    return step
+
+
+def eager() -> Callable[[], object]:
+    """Return the step in eagerflow."""
+    import eagerflow as ef
+
+    layers = [ef.nn.Linear(fan_in, fan_out, dtype=np.float32) for fan_in, fan_out in pairwise(SIZES)]
+    model = ef.nn.Sequential(layers[0], ef.relu, layers[1], ef.relu, layers[2])
+    variables = model.trainable_variables
+    for variable, value in zip(variables, parameters(), strict=True):
+        variable.assign(value)
+    optimizer = ef.optim.SGD(model, RATE)
+    inputs, labels = ef.asarray(INPUTS), ef.asarray(LABELS)
+
+    def step() -> object:
+        with ef.GradientTape() as tape:
+            loss = ef.mean(ef.softmax_cross_entropy(model(inputs), labels))
+        optimizer.apply(tape.gradient(loss, variables))
+        return loss
+
+    return step
+
+
+def torch_eager() -> Callable[[], object]:
+    """Return the step in PyTorch."""
+    import torch
+    from torch import nn
+
+    linears = [nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(SIZES)]
+    model = nn.Sequential(linears[0], nn.ReLU(), linears[1], nn.ReLU(), linears[2])
+    values = parameters()
+    with torch.no_grad():
+        for layer, w, b in zip(linears, values[::2], values[1::2], strict=True):
+            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(w.T)))
+            layer.bias.copy_(torch.from_numpy(b))
+    optimizer = torch.optim.SGD(model.parameters(), RATE)
+    inputs, labels = torch.from_numpy(INPUTS), torch.from_numpy(LABELS)
+
+    def step() -> object:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(inputs), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def with_autograd() -> Callable[[], object]:
+    """Return the step in autograd."""
+    import autograd
+    import autograd.numpy as anp
+
+    values = parameters()
+    rows = np.arange(len(LABELS))
+
+    def loss_of(parts: Any) -> Any:
+        w1, b1, w2, b2, w3, b3 = parts
+        h = anp.maximum(INPUTS @ w1 + b1, 0)
+        h = anp.maximum(h @ w2 + b2, 0)
+        logits = h @ w3 + b3
+        logits = logits - anp.max(logits, axis=1, keepdims=True)
+        return anp.mean(anp.log(anp.sum(anp.exp(logits), axis=1)) - logits[rows, LABELS])
+
+    differentiated = autograd.value_and_grad(loss_of)
+
+    def step() -> object:
+        loss, gradients = differentiated(values)
+        for value, g in zip(values, gradients, strict=True):
+            value -= np.float32(RATE) * g
+        return loss
+
+    return step
+
+
+def works() -> Iterable[Work]:
+    """Give the work of this file."""
+    contenders = {NUMPY: by_hand(), EAGERFLOW: eager()}
+    if installed("torch"):
+        contenders[TORCH] = torch_eager()
+    if installed("autograd"):
+        contenders[AUTOGRAD] = with_autograd()
+    yield Work(
+        "MLP 784-512-512-10, batch 128, SGD step", contenders, [Target(NUMPY, 1.15), Target(TORCH, 1.0)], tolerance=1e-3
+    )

@@ -1,0 +1,1 @@
+"""Capture: functions into static dataflow graphs. It plugs into `eagerflow.core.interpret`."""

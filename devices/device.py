@@ -1,0 +1,143 @@
+"""Devices, and the device on which new arrays come to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from eagerflow.devices import registry
+from eagerflow.devices.kind import Kind, MemoryInfo
+from eagerflow.devices.name import DeviceName
+from eagerflow.errors import DeviceError
+
+
+class Device:
+    """One device of one kind. There is one object per device: compare with ``is``.
+
+    Attributes
+    ----------
+    kind : Kind
+        The kind.
+    index : int
+        Its number among the devices of the kind.
+    """
+
+    __slots__ = ("index", "kind")
+
+    def __init__(self, kind: Kind, index: int) -> None:
+        self.kind = kind
+        self.index = index
+
+    def memory(self) -> MemoryInfo:
+        """Return the device's memory, in bytes."""
+        return self.kind.memory(self.index)
+
+    def synchronize(self) -> None:
+        """Wait until the work given to the device is done."""
+        self.kind.synchronize(self.index)
+
+    def __repr__(self) -> str:
+        return f"{self.kind.name}:{self.index}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return find, (repr(self),)
+
+    def __copy__(self) -> Device:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Device:
+        return self
+
+
+_devices: dict[tuple[str, int], Device] = {}
+
+
+def find(name: str | Device | None) -> Device:
+    """Return the device of a name; the current device for ``None``.
+
+    Raises
+    ------
+    DeviceError
+        The name cannot be read, or no such device can be used here.
+    """
+    if isinstance(name, Device):
+        return name
+    if name is None:
+        return _current.get()
+    parsed = DeviceName.parse(name)
+    if parsed.job is not None or parsed.task is not None:
+        raise DeviceError(f"{name!r} is on a cluster, and no cluster is running; here are {registry.available()}")
+    kind = registry.kinds().get(parsed.kind or "")
+    if kind is None:
+        raise DeviceError(f"unknown device kind in {name!r}; known are {sorted(registry.kinds())}")
+    index = parsed.index or 0
+    if index >= kind.count():
+        why = kind.why_unavailable()
+        raise DeviceError(f"there is no device {name!r}; here are {registry.available()}" + (f": {why}" if why else ""))
+    return _interned(kind, index)
+
+
+def _interned(kind: Kind, index: int) -> Device:
+    # setdefault is atomic: two threads get the same object.
+    return _devices.setdefault((kind.name, index), Device(kind, index))
+
+
+def of_array(array: Any) -> Device | None:
+    """Return the device whose kind has this type of array, or ``None``."""
+    for kind in registry.kinds().values():
+        # A kind that nobody has asked for yet (CuPy not imported) owns no arrays.
+        module = type(array).__module__.partition(".")[0]
+        if kind.name == "cuda" and module != "cupy":
+            continue
+        if isinstance(array, kind.array_type):
+            return _interned(kind, kind.index_of(array))
+    return None
+
+
+CPU0 = find("cpu:0")
+_current: ContextVar[Device] = ContextVar("device", default=CPU0)
+
+
+def current() -> Device:
+    """Return the device on which new arrays come to be."""
+    return _current.get()
+
+
+@contextmanager
+def device(name: str | Device) -> Iterator[Device]:
+    """Create new arrays on the device `name` in this block.
+
+    Operations run where their inputs are; this says where arrays made from nothing, or from
+    Python and NumPy values, come to be. The choice belongs to the thread or the asyncio task
+    that made it.
+
+    Parameters
+    ----------
+    name : str or Device
+        Such as ``"cpu:0"`` or ``"cuda:1"``; the index may be left out.
+
+    Yields
+    ------
+    Device
+        The device.
+
+    Raises
+    ------
+    DeviceError
+        There is no such device.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> with ef.device("cpu:0"):
+    ...     print(ef.zeros(2).device)
+    cpu:0
+    """
+    found = find(name)
+    token = _current.set(found)
+    try:
+        yield found
+    finally:
+        _current.reset(token)

@@ -1,0 +1,91 @@
+"""Device kinds: what eagerflow asks of a place where arrays live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryInfo:
+    """Memory of a device, in bytes.
+
+    Parameters
+    ----------
+    total : int
+        What the device has.
+    free : int
+        What can still be allocated.
+    """
+
+    total: int
+    free: int
+
+    @property
+    def used(self) -> int:
+        """Bytes in use, by this process or by others."""
+        return self.total - self.free
+
+
+class Kind:
+    """A kind of device: an array namespace, and the way in and out of it.
+
+    Subclass it and pass an instance to `eagerflow.devices.register`. The methods get the
+    index of the device among those of the kind.
+
+    Attributes
+    ----------
+    name : str
+        The name in device names, in lower case.
+    array_type : type
+        The type of the kind's arrays.
+    namespace : Any
+        The array namespace (NumPy, CuPy, …) that kernels are written over.
+    """
+
+    name: str
+    array_type: type
+
+    @property
+    def namespace(self) -> Any:
+        """The array namespace that kernels of this kind are written over."""
+        raise NotImplementedError
+
+    def count(self) -> int:
+        """Return how many devices of this kind there are; 0 where it cannot be used."""
+        raise NotImplementedError
+
+    def why_unavailable(self) -> str | None:
+        """Return why `count` is 0, with the remedy; ``None`` where it is not."""
+        return None
+
+    def from_host(self, array: np.ndarray, index: int) -> Any:
+        """Copy a NumPy array to device `index`."""
+        raise NotImplementedError
+
+    def to_host(self, array: Any) -> np.ndarray:
+        """Copy an array of this kind into a new NumPy array."""
+        raise NotImplementedError
+
+    def copy(self, array: Any, index: int) -> Any:
+        """Copy an array of this kind to device `index` of the same kind."""
+        return self.from_host(self.to_host(array), index)
+
+    def activate(self, index: int) -> Any:
+        """Return a context in which new arrays of the namespace land on device `index`."""
+        from contextlib import nullcontext
+
+        return nullcontext()
+
+    def index_of(self, array: Any) -> int:
+        """Return the index of the device that the array lives on."""
+        return 0
+
+    def memory(self, index: int) -> MemoryInfo:
+        """Return the memory of device `index`, in bytes."""
+        raise NotImplementedError
+
+    def synchronize(self, index: int) -> None:
+        """Wait until the work given to device `index` is done."""

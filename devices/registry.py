@@ -1,0 +1,92 @@
+"""The kinds of device that exist, and how to add one."""
+
+from __future__ import annotations
+
+from eagerflow.devices.cpu import CPU
+from eagerflow.devices.cuda import CUDA
+from eagerflow.devices.kind import Kind
+from eagerflow.errors import DeviceError
+
+_cpu = CPU()
+_kinds: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Make a device kind known by its name.
+
+    Parameters
+    ----------
+    kind : Kind
+        An instance of a subclass of `Kind`.
+
+    Returns
+    -------
+    Kind
+        The same kind.
+
+    Raises
+    ------
+    DeviceError
+        Another kind has this name.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> sorted(ef.devices.kinds())[:2]
+    ['cpu', 'cuda']
+    """
+    if _kinds.get(kind.name, kind) is not kind:
+        raise DeviceError(f"there is a device kind {kind.name!r} already: {_kinds[kind.name]!r}")
+    _kinds[kind.name] = kind
+    return kind
+
+
+def kinds() -> dict[str, Kind]:
+    """Return the registered kinds by name."""
+    return dict(_kinds)
+
+
+def available() -> list[str]:
+    """Return the names of the devices that can be used here.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.devices.list()[0]
+    'cpu:0'
+    """
+    return [f"{kind.name}:{index}" for kind in _kinds.values() for index in range(kind.count())]
+
+
+def set_logical_devices(kind: str, count: int) -> None:
+    """Divide the host into `count` logical devices ``cpu:0`` … of one memory.
+
+    Parameters
+    ----------
+    kind : str
+        Only ``"cpu"`` can be divided.
+    count : int
+        How many, 1 or more.
+
+    Raises
+    ------
+    DeviceError
+        The kind cannot be divided, or the count is not positive.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.config.set_logical_devices("cpu", 2)
+    >>> ef.ones(3, device="cpu:1").device
+    cpu:1
+    >>> ef.config.set_logical_devices("cpu", 1)
+    """
+    if kind != "cpu":
+        raise DeviceError(f"only the kind 'cpu' can be divided into logical devices, got {kind!r}")
+    if count < 1:
+        raise DeviceError(f"the number of logical devices is 1 or more, got {count!r}")
+    _cpu.logical = count
+
+
+register(_cpu)
+register(CUDA())

@@ -1,0 +1,62 @@
+"""Write NumPy. Get gradients, graphs, GPUs and clusters.
+
+Operations run at once on NumPy or CuPy arrays while a gradient tape records them.
+
+Examples
+--------
+>>> import eagerflow as ef
+>>> ef.grad(lambda x: ef.sum(ef.sin(x) * x))(ef.asarray([0.0, 1.0]))
+Tensor([0.        , 1.38177329])
+"""
+
+from eagerflow import config as config
+from eagerflow import devices as devices
+from eagerflow import errors as errors
+from eagerflow import nn as nn
+from eagerflow import ops as ops
+from eagerflow import optim as optim
+from eagerflow import random as random
+from eagerflow.checking import check_grads as check_grads
+from eagerflow.core import GradientTape as GradientTape
+from eagerflow.core import Tensor as Tensor
+from eagerflow.core import Variable as Variable
+from eagerflow.core import set_default_dtype as set_default_dtype
+from eagerflow.custom import checkpoint as checkpoint
+from eagerflow.custom import custom_gradient as custom_gradient
+from eagerflow.devices import device as device
+from eagerflow.gradients import grad as grad
+from eagerflow.gradients import jvp as jvp
+from eagerflow.gradients import value_and_grad as value_and_grad
+from eagerflow.gradients import vjp as vjp
+from eagerflow.jacobians import hessian as hessian
+from eagerflow.jacobians import hvp as hvp
+from eagerflow.jacobians import jacobian as jacobian
+from eagerflow.ops import linalg as linalg
+from eagerflow.weights import load_weights as load_weights
+from eagerflow.weights import save_weights as save_weights
+
+# The array namespace, last: from here on abs, sum and their like are ours in this module.
+# isort: split
+from eagerflow.ops.arithmetic import *
+from eagerflow.ops.comparison import *
+from eagerflow.ops.complex import *
+from eagerflow.ops.contraction import *
+from eagerflow.ops.conversion import *
+from eagerflow.ops.creation import *
+from eagerflow.ops.cumulative import *
+from eagerflow.ops.dtypes import *
+from eagerflow.ops.einsum import einsum as einsum
+from eagerflow.ops.exponential import *
+from eagerflow.ops.extremes import *
+from eagerflow.ops.indexing import *
+from eagerflow.ops.joining import *
+from eagerflow.ops.matrices import *
+from eagerflow.ops.reduction import *
+from eagerflow.ops.rounding import *
+from eagerflow.ops.selection import *
+from eagerflow.ops.shape import *
+from eagerflow.ops.sorting import *
+from eagerflow.ops.special import *
+from eagerflow.ops.trigonometric import *
+
+__version__ = "0.1.0"

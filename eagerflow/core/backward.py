@@ -1,0 +1,176 @@
+"""The backward walk: from a target to its sources along the records of one tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from eagerflow.core.pullback import OUTPUT
+from eagerflow.core.record import Record, Recorder
+from eagerflow.core.tensor import Tensor, is_inexact
+from eagerflow.errors import GradientError
+
+
+def backward(
+    recorder: Recorder, seeds: Iterable[tuple[Record, Tensor]], sources: set[Record], release: bool
+) -> dict[Record, Tensor]:
+    """Return the gradient of each source that the seeds reach.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        Whose records to walk.
+    seeds : iterable of (Record, Tensor)
+        Records of the targets and the gradients to start with.
+    sources : set of Record
+        Where gradients are wanted.
+    release : bool
+        Whether to let go of each record once it is passed.
+
+    Returns
+    -------
+    dict
+        The gradients that arrived, by source.
+    """
+    gradients: dict[Record, Any] = {}
+    for record, seed in seeds:
+        _accumulate(gradients, record, seed)
+    found: dict[Record, Tensor] = {}
+    needed = _needed(recorder, sources)
+    records = recorder.records
+    for position in range(len(records) - 1, -1, -1):
+        record = records[position]
+        g = gradients.pop(record, None)
+        mine = record.tape is recorder
+        if g is not None:
+            if record in sources:
+                found[record] = g
+            op = record.op
+            if op is OUTPUT:
+                _collect(gradients, record, g, needed)
+            else:
+                # Only while another tape (or this one) records must the gradient itself be recorded.
+                pullbacks = op.plain if mine and not recorder.recording else op.tracked  # type: ignore[union-attr]
+                try:
+                    index = -1
+                    for parent in record.parents:
+                        index += 1
+                        if parent is None or (needed is not None and parent not in needed):
+                            continue
+                        pullback = pullbacks[index] if index < len(pullbacks) else pullbacks[-1]
+                        if pullback is None:
+                            continue
+                        gradient = pullback(g, record, index)
+                        data = gradient._data
+                        if data.shape != parent.shape or data.dtype is not parent.dtype:
+                            gradient = _fit(gradient, parent)
+                        previous = gradients.get(parent)
+                        gradients[parent] = gradient if previous is None else previous + gradient
+                except Exception as error:
+                    error.add_note(f"in the gradient of {op.name} for input {index}")  # type: ignore[union-attr]
+                    raise
+        if release and mine:
+            record.saved = None  # the parents stay until the end, to tell why a gradient is missing
+    for record in sources:
+        if record in gradients:
+            found[record] = gradients[record]
+    return found
+
+
+class Several(list[Any]):
+    """The gradients of the outputs of one op; None for an output that nothing used."""
+
+    __slots__ = ("_result",)
+
+    def once(self, compute: Callable[[], Any]) -> Any:
+        """Return ``compute()``, called once for the gradient functions of all inputs of the op."""
+        try:
+            return self._result
+        except AttributeError:
+            self._result = compute()
+            return self._result
+
+
+def _collect(gradients: dict[Record, Any], record: Record, g: Tensor, needed: set[Record] | None) -> None:
+    """Hand the gradient of one of several outputs to the op that made them all."""
+    parent = record.parents[0]
+    assert parent is not None and parent.op is not None
+    if needed is None or parent in needed:
+        several = gradients.setdefault(parent, Several([None] * len(parent.shape)))
+        index = record.saved
+        several[index] = g if several[index] is None else several[index] + g
+
+
+def _accumulate(gradients: dict[Record, Any], record: Record, g: Tensor) -> None:
+    previous = gradients.get(record)
+    gradients[record] = g if previous is None else previous + g
+
+
+def _needed(recorder: Recorder, sources: set[Record]) -> set[Record] | None:
+    """Return the records on a way to a source; None where all of them may be."""
+    if all(leaf in sources for _, leaf in recorder.leaves.values()):
+        return None
+    needed = set(sources)
+    for record in recorder.records:
+        for parent in record.parents:
+            if parent in needed:
+                needed.add(record)
+                break
+    return needed
+
+
+def _fit(g: Tensor, parent: Record) -> Tensor:
+    """Undo broadcasting, and restore the dtype of the input that the gradient belongs to."""
+    if g.shape != parent.shape:
+        g = unbroadcast(g, parent.shape)
+    if g.dtype != parent.dtype:
+        if g.dtype.kind == "c" and parent.dtype.kind != "c":
+            g = g.real
+        if g.dtype != parent.dtype:
+            g = g.astype(parent.dtype)
+    return g
+
+
+def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Sum `g` over the axes along which an array of `shape` was repeated."""
+    extra = g.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        axis + extra for axis, length in enumerate(shape) if length == 1 and g.shape[axis + extra] != 1
+    )
+    if extra < 0 or any(
+        length not in (1, g.shape[axis + extra]) for axis, length in enumerate(shape)
+    ):
+        raise GradientError(f"a gradient function returned shape {g.shape} for an input of shape {shape}")
+    g = g.sum(axis=axes)
+    return g if g.shape == shape else g.reshape(shape)
+
+
+def why_missing(targets: list[Record], source: Record | None) -> str:
+    """Return why no gradient flows from the targets to `source`."""
+    if source is None:
+        return "it is not watched: use tape.watch(source) before it is used (trainable Variables are watched when read)"
+    if not targets:
+        return "the target does not depend on anything that the tape watches"
+    seen: set[Record] = set()
+    stack: list[tuple[Record, str | None]] = [(target, None) for target in targets]
+    while stack:
+        record, stop = stack.pop()
+        if record is source and stop is not None:
+            return stop
+        if record in seen:
+            continue
+        seen.add(record)
+        op = record.op
+        for position, parent in enumerate(record.parents):
+            if parent is not None and op is not None:
+                reason = stop
+                if op is not OUTPUT and op.pullback(position) is None:
+                    reason = f"it passed through {op.name}: {op.no_gradient or 'not differentiable in this input'}"
+                stack.append((parent, reason))
+    return "it was never used to compute the target"
+
+
+def check_inexact(dtype: Any, what: str) -> None:
+    """Raise where gradients of this dtype do not exist."""
+    if not is_inexact(dtype):
+        raise GradientError(f"{what} has dtype {dtype}; gradients exist for floating-point and complex dtypes only")

@@ -1,0 +1,174 @@
+"""Callers: the short ways into elementwise ops of one and of two inputs.
+
+They do what `dispatch.run` does, without its loops: on small arrays the way to the kernel
+costs as much as the kernel. Every line here is measured (``make bench``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from eagerflow.core.dispatch import ask
+from eagerflow.core.explain import explain, two_devices
+from eagerflow.core.op import Op
+from eagerflow.core.record import Record, Recorder, attach
+from eagerflow.core.tensor import ArrayMethods, Tensor, _new
+from eagerflow.devices import CPU0, Device
+
+_ndarray = np.ndarray
+_asarray = np.asarray
+_WEAK = frozenset((float, int, bool, complex))
+
+
+def unary(op: Op) -> Callable[[Any], Any]:
+    """Return the function ``op(x)``."""
+    kernel = op.kernel_for(CPU0)
+    keep_x, keep_out = op.keep(1, 1)
+
+    def call(x: Any, /) -> Any:
+        if type(x) is not Tensor:
+            return ask(op, x)
+        source = x._data
+        device = x._device
+        try:
+            data = kernel(source) if device is CPU0 else _elsewhere(op, device, source)
+        except Exception as error:
+            raise explain(op, (source,), {}, error) from error
+        if device is CPU0 and type(data) is not _ndarray:
+            data = _asarray(data)
+        result: Tensor = _new(Tensor)
+        result._data = data
+        result._device = device
+        # From here on the same as `attach`, for the one tape that there usually is.
+        parent = x._rec
+        if parent is None:
+            result._rec = None
+            return result
+        tape = parent.tape
+        if type(tape) is not Recorder:
+            kept = (source if keep_x else None, data if keep_out else None)
+            result._rec = attach(op, (parent,), kept, None, data.shape, data.dtype, device)
+            return result
+        if not tape.recording:
+            result._rec = None
+            return result
+        result._rec = record = _new(Record)
+        record.op = op
+        record.parents = (parent,)
+        record.saved = (source if keep_x else None, data if keep_out else None)
+        record.attrs = None
+        record.shape = parent.shape
+        record.dtype = data.dtype
+        record.device = device
+        record.tape = tape
+        records = tape.records
+        records.append(record)
+        if len(records) > tape.limit:
+            tape.prune()
+        return result
+
+    return call
+
+
+def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[Any, Any], Any]:
+    """Return the function ``op(x, y)``; `fallback` takes what is neither Tensor nor scalar."""
+    kernel = op.kernel_for(CPU0)
+    keep_left, keep_right, keep_both = op.keep(1, 2), op.keep(2, 2), op.keep(3, 2)
+
+    def call(x: Any, y: Any, /) -> Any:
+        if type(x) is Tensor:
+            first = x._data
+            device = x._device
+            left = x._rec
+            if type(y) is Tensor:
+                second = y._data
+                right = y._rec
+                if y._device is not device:
+                    raise two_devices(op, (x, y))
+            elif type(y) in _WEAK:
+                second = y
+                right = None
+            else:
+                return fallback(op, x, y)
+        elif type(y) is Tensor and type(x) in _WEAK:
+            first = x
+            second = y._data
+            device = y._device
+            left = None
+            right = y._rec
+        else:
+            return fallback(op, x, y)
+        try:
+            data = kernel(first, second) if device is CPU0 else _elsewhere(op, device, first, second)
+        except Exception as error:
+            raise explain(op, (first, second), {}, error) from error
+        if device is CPU0 and type(data) is not _ndarray:
+            data = _asarray(data)
+        result: Tensor = _new(Tensor)
+        result._data = data
+        result._device = device
+        if left is None and right is None:
+            result._rec = None
+            return result
+        if left is None:
+            tape = right.tape
+            keep = keep_right
+        else:
+            tape = left.tape
+            if right is None:
+                keep = keep_left
+            else:
+                keep = keep_both
+                if right.tape is not tape:
+                    tape = None
+        kept = (first if keep[0] else None, second if keep[1] else None, data if keep[2] else None)
+        if type(tape) is not Recorder:
+            result._rec = attach(op, (left, right), kept, None, data.shape, data.dtype, device)
+            return result
+        if not tape.recording:
+            result._rec = None
+            return result
+        result._rec = record = _new(Record)
+        record.op = op
+        record.parents = (left, right)
+        record.saved = kept
+        record.attrs = None
+        record.shape = data.shape
+        record.dtype = data.dtype
+        record.device = device
+        record.tape = tape
+        records = tape.records
+        records.append(record)
+        if len(records) > tape.limit:
+            tape.prune()
+        return result
+
+    return call
+
+
+def _elsewhere(op: Op, device: Device, *arrays: Any) -> Any:
+    with device.kind.activate(device.index):
+        data = op.kernel_for(device)(*arrays)
+    return _asarray(data) if device.kind.array_type is _ndarray else data
+
+
+def operand(op: Op, x: Any, y: Any) -> Any:
+    """Fallback of operators: let the other operand answer if it is nothing we can read."""
+    if isinstance(x, _OPERANDS) and isinstance(y, _OPERANDS):
+        return ask(op, x, y)
+    return NotImplemented
+
+
+def reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return ``y.__rop__(x)``: the same with its arguments exchanged."""
+
+    def method(self: Any, other: Any) -> Any:
+        return function(other, self)
+
+    return method
+
+
+_OPERANDS = (ArrayMethods, np.ndarray, np.generic, float, int, complex, list, tuple)

@@ -1,0 +1,149 @@
+"""Dispatch: how a call of an op finds its interpreter, and the eager interpreter.
+
+The interpreter is the seam that capture plugs into. Calls with nothing but concrete Tensors
+take a short way through `callers`, which does the same as `Eager.apply`; all other calls
+ask `current` first: those with Variables, with Python and NumPy values, with values that
+another interpreter made, and those of ops with effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eagerflow.core.explain import explain, two_devices
+from eagerflow.core.pullback import output
+from eagerflow.core.record import attach
+from eagerflow.core.tensor import ArrayMethods, Tensor, convert, wrap
+from eagerflow.devices import CPU0, Device, current
+
+if TYPE_CHECKING:
+    from eagerflow.core.op import Op
+
+
+class Interpreter:
+    """What a call of an op means."""
+
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """Return the result of `op` on `inputs`, in whatever form this interpreter uses."""
+        raise NotImplementedError
+
+
+class Eager(Interpreter):
+    """Executes at once, and records if a tape listens."""
+
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """Run the kernel of the inputs' device."""
+        return run(op, [read(x, op.weak) for x in inputs], attrs)
+
+
+EAGER = Eager()
+_interpreter: ContextVar[Interpreter] = ContextVar("interpreter", default=EAGER)
+
+
+@contextmanager
+def interpret(interpreter: Interpreter) -> Iterator[None]:
+    """Send the calls of ops in this block, in this thread or task, to `interpreter`."""
+    token = _interpreter.set(interpreter)
+    try:
+        yield
+    finally:
+        _interpreter.reset(token)
+
+
+def apply(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+    """Run `op`, or hand it to the current interpreter."""
+    if op.effects == "none":
+        for x in inputs:
+            if type(x) is not Tensor:
+                break
+        else:
+            if inputs:
+                return run(op, inputs, attrs)
+    return _interpreter.get().apply(op, inputs, attrs)
+
+
+def ask(op: Op, *inputs: Any) -> Any:
+    """Hand a call that is not all Tensors to the current interpreter."""
+    return _interpreter.get().apply(op, inputs, {})
+
+
+_SCALARS = (float, int, bool, complex)
+
+
+def read(x: Any, weak: bool) -> Any:
+    """Return an input as a Tensor; a Python scalar as it is where `weak`; None as it is."""
+    if type(x) is Tensor or (weak and type(x) in _SCALARS) or x is None:
+        return x
+    if isinstance(x, ArrayMethods):
+        return x._read()
+    return convert(x)
+
+
+def run(op: Op, inputs: Any, attrs: dict[str, Any]) -> Any:
+    """Execute `op` on Tensors (and weak scalars) and record it."""
+    device: Device | None = None
+    arrays = []
+    mask = 0
+    bit = 1
+    for x in inputs:
+        if type(x) is Tensor:
+            arrays.append(x._data)
+            if x._device is not device:
+                if device is not None:
+                    raise two_devices(op, inputs)
+                device = x._device
+            if x._rec is not None:
+                mask |= bit
+        else:
+            arrays.append(x)
+        bit <<= 1
+    if device is None:
+        device = current()
+    try:
+        if device is CPU0:
+            data = op.kernel_for(CPU0)(*arrays, **attrs)
+        else:
+            with device.kind.activate(device.index):
+                data = op.kernel_for(device)(*arrays, **attrs)
+    except Exception as error:
+        raise explain(op, arrays, attrs, error) from error
+    if op.outputs != 1:
+        return _finish_many(op, inputs, arrays, attrs, data, device, mask)
+    if type(data) is not np.ndarray and device.kind.array_type is np.ndarray:
+        data = np.asarray(data)
+    if op.moves:
+        device = attrs["device"]
+    result = wrap(data, device)
+    if mask:
+        parents = tuple([x._rec if type(x) is Tensor else None for x in inputs])
+        result._rec = attach(op, parents, saved(op, arrays, data, mask), attrs, data.shape, data.dtype, device)
+    return result
+
+
+def saved(op: Op, arrays: list[Any], data: Any, mask: int) -> tuple[Any, ...]:
+    """Return what the gradient keeps of the inputs and the output."""
+    keep = op.keep(mask, len(arrays))
+    kept: list[Any] = [array if wanted else None for array, wanted in zip(arrays, keep, strict=False)]
+    kept.append(data if keep[-1] else None)
+    return tuple(kept)
+
+
+def _finish_many(
+    op: Op, inputs: Any, arrays: list[Any], attrs: dict[str, Any], data: Any, device: Device, mask: int
+) -> tuple[Tensor, ...]:
+    if device.kind.array_type is np.ndarray:
+        data = [np.asarray(item) for item in data]
+    results = tuple([wrap(item, device) for item in data])
+    if mask:
+        parents = tuple([x._rec if type(x) is Tensor else None for x in inputs])
+        shapes, dtypes = tuple([item.shape for item in data]), tuple([item.dtype for item in data])
+        record = attach(op, parents, saved(op, arrays, data, mask), attrs, shapes, dtypes, device)
+        if record is not None:
+            for index, result in enumerate(results):
+                result._rec = output(record, index, result._data)
+    return results

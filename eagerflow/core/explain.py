@@ -1,0 +1,82 @@
+"""Errors that help: the op, what came, what was expected, and the user's own line."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eagerflow.errors import (
+    DeviceError,
+    DTypeError,
+    EagerflowError,
+    IndexOutOfBoundsError,
+    ShapeError,
+)
+
+if TYPE_CHECKING:
+    from eagerflow.core.op import Op
+
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_FLOORS = tuple({os.path.realpath(os.path.join(_HOME, name)) + os.sep for name in ("", "ops", "devices", "capture")})
+
+
+def user_line() -> str:
+    """Return the line outside eagerflow that led here: ``file.py:12: y = a + b``."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith("<__array_function__") and not os.path.realpath(name).startswith(_FLOORS):
+            text = linecache.getline(name, frame.f_lineno).strip()
+            return f"{os.path.basename(name)}:{frame.f_lineno}" + (f": {text}" if text else "")
+        frame = frame.f_back  # type: ignore[assignment]
+    return "unknown line"
+
+
+def describe(value: Any) -> str:
+    """Return an input in an error: ``float64[3, 4]`` for arrays, Python values as they are."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def explain(op: Op, arrays: Any, attrs: dict[str, Any], error: Exception) -> Exception:
+    """Return the error to raise for one that a kernel raised."""
+    names = [*op.inputs[: op.fixed], *[f"{op.inputs[-1]}[{i}]" for i in range(len(arrays) - op.fixed)]]
+    came = ", ".join(f"{name}: {describe(array)}" for name, array in zip(names, arrays, strict=False))
+    given = ", ".join(f"{key}={describe(value)}" for key, value in attrs.items() if not key.startswith("_"))
+    message = str(error)
+    kind: type[Exception]
+    shapes = [array.shape for array in arrays if hasattr(array, "shape")]
+    if isinstance(error, EagerflowError):
+        kind = type(error)
+    elif isinstance(error, np.linalg.LinAlgError):
+        kind = ShapeError if "dimensional" in message or "square" in message else type(error)
+    elif op.fusion == "elementwise" and isinstance(error, ValueError) and "broadcast" in message:
+        kind, message = ShapeError, f"the shapes {' and '.join(map(str, shapes))} do not broadcast"
+    elif isinstance(error, np.exceptions.AxisError | ValueError):
+        kind = ShapeError
+    elif isinstance(error, IndexError):
+        kind = IndexOutOfBoundsError
+    elif isinstance(error, TypeError):
+        kind = DTypeError
+    elif isinstance(error, np.exceptions.DTypePromotionError):
+        kind = DTypeError
+    else:
+        error.add_note(f"in {op.name}({came}{', ' if given else ''}{given}), called at {user_line()}")
+        return error
+    message = message.removeprefix(f"{op.name}: ")
+    return kind(f"{op.name}: {message}\n  got {came}{'; ' if given else ''}{given}\n  at {user_line()}")
+
+
+def two_devices(op: Op, inputs: Any) -> DeviceError:
+    """Return the error for inputs on devices that do not meet."""
+    named = [f"{describe(x)} on {x.device}" for x in inputs if hasattr(x, "device")]
+    return DeviceError(
+        f"{op.name}: expected all tensors on one device, got {' and '.join(named)}; "
+        f"move one with t.to(device)\n  at {user_line()}"
+    )

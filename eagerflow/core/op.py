@@ -1,0 +1,268 @@
+"""Op: everything about an operation, said in one declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eagerflow.core import dispatch
+from eagerflow.core.pullback import Pullback
+from eagerflow.core.spec import Spec
+from eagerflow.errors import DeviceError
+
+if TYPE_CHECKING:
+    from eagerflow.core.sampling import Draw, Sample
+    from eagerflow.core.tensor import Tensor
+    from eagerflow.devices import Device, Kind
+
+FUSION_CLASSES = ("elementwise", "reduction", "contraction", "view", "opaque")
+EFFECTS = ("none", "reads state", "writes state", "random")
+
+_registry: dict[str, Op] = {}
+
+
+def registry() -> dict[str, Op]:
+    """Return the declared ops by name."""
+    return dict(_registry)
+
+
+class Op:
+    """One operation: its kernels, rules and properties. Calling it runs it.
+
+    Parameters
+    ----------
+    name : str
+        Unique name.
+    kernel : str or callable
+        How it is computed: the name of a function of the array namespace (``"tanh"``,
+        ``"linalg.inv"``), or ``kernel(xp, *inputs, **attrs)`` written over the namespace `xp`.
+        `register_kernel` overrides it for one device kind.
+    inputs : str
+        Names of the array inputs, in order: ``"x y"``. The last may stand for any number of them:
+        ``"*arrays"``, ``"x *indices"``; its gradient function serves each of these.
+    infer : callable
+        Shape rule: ``infer(*specs, **attrs)`` gives the `Spec` of the result (a tuple of them
+        for several results).
+    sample : callable
+        ``sample(draw)`` gives valid inputs as a `Sample`; tests draw from it.
+    vjp : callable or sequence, optional
+        Gradient function of each input (None for an input without one; a single function
+        for the only input). Its parameters say what is kept for it: `g` is the
+        gradient of the output; then any of the input names, ``out``, names of attributes,
+        ``shape`` and ``dtype`` (of the input that is differentiated), ``position`` (of that input)
+        and ``inputs`` (all of a variadic op). Of several outputs, `g` is the list of gradients,
+        with None for those that nothing used. It is written in ops and linear in `g`,
+        without conjugation: for a holomorphic f it returns ``g * f'(x)``.
+    no_gradient : str, optional
+        Why there is no gradient; required where `vjp` is not given.
+    fusion : str
+        ``elementwise``, ``reduction``, ``contraction``, ``view`` or ``opaque``.
+    effects : str
+        ``none``, ``reads state``, ``writes state`` or ``random``.
+    flops : float or callable, optional
+        Cost in floating-point operations: per element of the output (reductions: of the input),
+        or ``flops(*specs, **attrs)``. Contractions give the callable.
+    onnx : str, optional
+        The ONNX operator that computes the same.
+    outputs : int
+        Number of results; other than one they come as a tuple. -1: as many as the kernel returns.
+    moves : bool
+        Whether the result is on the device that the attribute `device` names, not on that of the inputs.
+    kinds : str
+        Kinds of dtype that gradients are tested with: ``f`` (real), ``fc`` (complex too).
+    smooth : int
+        Order up to which tests compare derivatives with numeric ones.
+
+    Raises
+    ------
+    ValueError
+        The declaration contradicts itself, or the name is taken.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> op = ef.ops.registry()["tanh"]
+    >>> op.fusion, op.onnx
+    ('elementwise', 'Tanh')
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kernel: str | Callable[..., Any],
+        *,
+        inputs: str,
+        infer: Callable[..., Any],
+        sample: Callable[[Draw], Sample],
+        vjp: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None = None,
+        no_gradient: str | None = None,
+        fusion: str = "opaque",
+        effects: str = "none",
+        flops: float | Callable[..., float] = 1.0,
+        onnx: str | None = None,
+        outputs: int = 1,
+        moves: bool = False,
+        kinds: str = "f",
+        smooth: int = 2,
+    ) -> None:
+        names = inputs.split()
+        if name in _registry:
+            raise ValueError(f"there is an op named {name!r} already")
+        if fusion not in FUSION_CLASSES or effects not in EFFECTS:
+            raise ValueError(f"{name}: unknown fusion class {fusion!r} or effects {effects!r}")
+        if (vjp is None) == (no_gradient is None):
+            raise ValueError(f"{name}: give either vjp, or no_gradient with the reason why there is none")
+        if fusion == "contraction" and not callable(flops):
+            raise ValueError(f"{name}: a contraction says its cost as a function of its inputs")
+        self.name = name
+        self.kernel = kernel
+        self.variadic = bool(names) and names[-1].startswith("*")
+        self.fixed = len(names) - self.variadic  # inputs before those of any number
+        self.inputs = tuple(item.lstrip("*") for item in names)
+        self.infer = infer
+        self.sample = sample
+        self.no_gradient = no_gradient
+        self.fusion = fusion
+        self.effects = effects
+        self.onnx = onnx
+        self.outputs = outputs
+        self.moves = moves
+        self.kinds = kinds
+        self.smooth = smooth
+        self._flops = flops
+        self.weak = fusion == "elementwise"  # Python scalars stay Python scalars
+        functions = () if vjp is None else tuple(vjp) if isinstance(vjp, Sequence) else (vjp,)
+        self.vjps = functions
+        if functions and len(functions) != len(self.inputs):
+            raise ValueError(f"{name}: {len(self.inputs)} inputs but {len(functions)} gradient functions")
+        self.pullbacks = tuple(None if f is None else Pullback(f, self) for f in functions)
+        # What the backward walk calls; the last one serves all inputs of a variadic op.
+        self.plain = tuple(None if p is None else p.plain for p in self.pullbacks) or (None,)
+        self.tracked = tuple(None if p is None else p.tracked for p in self.pullbacks) or (None,)
+        self._keeps: dict[int, tuple[bool, ...]] = {}
+        self._kernels: dict[Kind | str, Callable[..., Any]] = {}
+        _registry[name] = self
+
+    def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        return dispatch.apply(self, inputs, attrs)
+
+    def __repr__(self) -> str:
+        return f"Op({self.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _registry.__getitem__, (self.name,)
+
+    def pullback(self, position: int) -> Pullback | None:
+        """Return the gradient function of the input at `position`, or None."""
+        if not self.pullbacks:
+            return None
+        return self.pullbacks[min(position, len(self.pullbacks) - 1)]
+
+    def keep(self, mask: int, count: int) -> tuple[bool, ...]:
+        """Tell per input, then for the output, what the gradient keeps.
+
+        Bit i of `mask` says that a tape follows input i of `count`.
+        """
+        # Of inputs of any number it does not matter which are followed: the table stays small.
+        key = mask if not self.variadic else count << self.fixed | mask & (1 << self.fixed) - 1
+        kept = self._keeps.get(key)
+        if kept is None:
+            wanted: set[int] = set()
+            for position in range(count):
+                pullback = self.pullback(position)
+                if pullback is not None and (position >= self.fixed or mask >> position & 1):
+                    wanted |= pullback.keeps(count)
+            kept = self._keeps[key] = tuple(slot in wanted for slot in range(count + 1))
+        return kept
+
+    def register_kernel(self, kind: str, kernel: Callable[..., Any]) -> None:
+        """Use `kernel(*inputs, **attrs)` for devices of the kind named `kind`.
+
+        Parameters
+        ----------
+        kind : str
+            Name of a device kind.
+        kernel : callable
+            Takes and returns arrays of that kind.
+        """
+        self._kernels[kind] = kernel
+        for known in [key for key in self._kernels if not isinstance(key, str)]:
+            del self._kernels[known]
+
+    def kernel_for(self, device: Device) -> Callable[..., Any]:
+        """Return the function that computes this op on arrays of the device.
+
+        Raises
+        ------
+        DeviceError
+            The device's kind has no kernel for this op.
+        """
+        kernel = self._kernels.get(device.kind)
+        if kernel is None:
+            kernel = self._kernels.get(device.kind.name) or self._bind(device)
+            self._kernels[device.kind] = kernel
+        return kernel
+
+    def _bind(self, device: Device) -> Callable[..., Any]:
+        namespace = device.kind.namespace
+        if not isinstance(self.kernel, str):
+            return partial(self.kernel, namespace)
+        found = namespace
+        for part in self.kernel.split("."):
+            found = getattr(found, part, None)
+        if found is None:
+            raise DeviceError(f"{self.name}: devices of kind {device.kind.name!r} have no kernel {self.kernel!r}")
+        return found  # type: ignore[no-any-return]
+
+    def cost(self, *specs: Spec, **attrs: Any) -> tuple[float, int]:
+        """Return the expected FLOPs, and the bytes read and written."""
+        result = self.infer(*specs, **attrs)
+        results = result if isinstance(result, tuple) else (result,)
+        moved = 0 if self.fusion == "view" else sum(getattr(spec, "nbytes", 0) for spec in (*specs, *results))
+        if callable(self._flops):
+            return float(self._flops(*specs, **attrs)), moved
+        if self.fusion == "view":
+            return 0.0, moved
+        elements = specs[0].size if self.fusion == "reduction" and specs else sum(spec.size for spec in results)
+        return self._flops * elements, moved
+
+    def signature(self) -> str:
+        """Return the call as text: ``where(condition, x, y)``."""
+        names = [item if i < self.fixed else f"*{item}" for i, item in enumerate(self.inputs)]
+        return f"{self.name}({', '.join(names)})"
+
+
+# By NumPy function: what computes it on Tensors. `np.sin(t)` finds its way through this table.
+numpy_functions: dict[Any, Callable[..., Any]] = {}
+
+
+def implements(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let the decorated function answer for NumPy functions that are called with a Tensor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import eagerflow as ef
+    >>> np.tanh(ef.zeros(2))
+    Tensor([0., 0.])
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for key in functions:
+            numpy_functions[key] = function
+        return function
+
+    return register
+
+
+def same(*specs: Any, **attrs: Any) -> Spec:
+    """Shape rule of elementwise ops: shapes broadcast, dtypes promote, Python scalars are weak."""
+    return Spec(broadcast(*specs), np.result_type(*[getattr(spec, "dtype", spec) for spec in specs]))
+
+
+def broadcast(*specs: Any) -> tuple[int, ...]:
+    """Return the shape that the shapes of the specs broadcast to; Python scalars have none."""
+    return np.broadcast_shapes(*[getattr(spec, "shape", ()) for spec in specs])

@@ -1,0 +1,302 @@
+"""GradientTape: follows operations on watched values and gives their gradients."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import Token
+from typing import Any, Literal
+
+import numpy as np
+import optree
+
+from eagerflow.core.backward import backward, check_inexact, why_missing
+from eagerflow.core.record import Record, Recorder, active, leaf, recorders
+from eagerflow.core.tensor import ArrayMethods, Tensor, convert, wrap
+from eagerflow.core.variable import Variable
+from eagerflow.errors import DTypeError, GradientError, ShapeError
+
+Unconnected = Literal["error", "none", "zero"]
+
+
+class GradientTape:
+    """Record operations, then differentiate them.
+
+    Within the ``with`` block, operations on watched Tensors and on trainable Variables are
+    recorded, those that other threads do on watched Tensors included.
+
+    Parameters
+    ----------
+    persistent : bool
+        Whether `gradient` may be called more than once. Otherwise the tape lets go of what it
+        holds during the first call.
+    watch_accessed_variables : bool
+        Whether trainable Variables are watched as soon as they are read.
+
+    Notes
+    -----
+    The gradient of a real target with respect to a complex source ``z = x + iy`` is
+    ``∂/∂x + i ∂/∂y``, the direction of steepest ascent, as in TensorFlow and PyTorch.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> x = ef.asarray(3.0)
+    >>> with ef.GradientTape() as tape:
+    ...     tape.watch(x)
+    ...     y = x * x
+    >>> tape.gradient(y, x)
+    Tensor(6.)
+    """
+
+    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        self._persistent = persistent
+        self._recorder = Recorder(watch_accessed_variables)
+        self._used = False
+        self._thread = threading.get_ident()
+        self._token: Token[tuple[Recorder, ...]] | None = None
+
+    def __enter__(self) -> GradientTape:
+        if self._token is not None:
+            raise GradientError("this tape is open already")
+        if self._used:
+            raise _used_up()
+        self._token = active.set((*active.get(), self._recorder))
+        self._recorder.recording = True
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._recorder.recording = False
+        assert self._token is not None
+        active.reset(self._token)
+        self._token = None
+
+    def __del__(self) -> None:
+        # Tensors that outlive the tape must not keep what it recorded.
+        recorder = getattr(self, "_recorder", None)
+        if recorder is not None:
+            recorder.close()
+
+    def watch(self, tensors: Any) -> None:
+        """Follow what is computed from these Tensors or Variables.
+
+        Parameters
+        ----------
+        tensors : pytree of Tensor or Variable
+            What to follow.
+
+        Raises
+        ------
+        GradientError
+            One has an integer or boolean dtype.
+        DTypeError
+            One is neither a Tensor nor a Variable, so that nothing could be followed.
+        """
+        for source in optree.tree_leaves(tensors):
+            if not isinstance(source, ArrayMethods):
+                raise DTypeError(f"watch: expected Tensors or Variables, got {type(source).__name__}; use ef.asarray")
+            if isinstance(source, Variable):
+                check_inexact(source.dtype, f"watch: {source.name or 'a Variable'}")
+                source._leaf(self._recorder)
+            else:
+                assert isinstance(source, Tensor)
+                check_inexact(source.dtype, "watch: the Tensor")
+                source._rec = leaf(source, source, source._rec, self._recorder)
+
+    @property
+    def watched_variables(self) -> list[Variable]:
+        """The Variables that the tape follows, in the order in which they were read."""
+        return [source for source, _ in self._recorder.leaves.values() if isinstance(source, Variable)]
+
+    @contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """Record nothing on this tape in the block."""
+        before = self._recorder.recording
+        self._recorder.recording = False
+        try:
+            yield
+        finally:
+            self._recorder.recording = before
+
+    def reset(self) -> None:
+        """Forget everything recorded and watched, and start anew."""
+        recording = self._recorder.recording
+        self._recorder.close()
+        self._recorder.recording = recording
+        self._used = False
+
+    def gradient(
+        self, target: Any, sources: Any, output_gradients: Any = None, unconnected: Unconnected = "error"
+    ) -> Any:
+        """Differentiate `target` with respect to `sources`.
+
+        Parameters
+        ----------
+        target : pytree of Tensor
+            What to differentiate; of several elements or Tensors, their sum.
+        sources : pytree of Tensor or Variable
+            With respect to what.
+        output_gradients : pytree of Tensor, optional
+            Weights of the target's elements, in its structure; ones if not given.
+        unconnected : {"error", "none", "zero"}
+            What a source gives that the target does not depend on.
+
+        Returns
+        -------
+        pytree of Tensor
+            Gradients in the structure, shapes and dtypes of `sources`.
+
+        Raises
+        ------
+        GradientError
+            The target does not depend on a source, and why; the target is an integer; the tape
+            is used up; or the call comes from another thread than the tape's.
+        """
+        self._check_usable()
+        recorder = self._recorder
+        if unconnected not in ("error", "none", "zero"):
+            raise GradientError(f"unconnected is 'error', 'none' or 'zero', got {unconnected!r}")
+        source_list, structure = optree.tree_flatten(sources, none_is_leaf=True)
+        wanted = [self._find(source) for source in source_list]
+        targets = self._targets(target)
+        weights = self._weights(targets, output_gradients)
+        release = not self._persistent
+        if release:
+            recorder.recording = False
+            self._used = True
+        seeds = [(t._rec, w) for t, w in zip(targets, weights, strict=True) if t._rec is not None]
+        try:
+            found = backward(recorder, seeds, {record for record in wanted if record is not None}, release)
+            gradients = [
+                self._result(source, position, None if record is None else found.get(record), unconnected, wanted, seeds)
+                for position, (source, record) in enumerate(zip(source_list, wanted, strict=True))
+            ]
+        finally:
+            if release:
+                recorder.close()
+        return optree.tree_unflatten(structure, gradients)
+
+    def _result(
+        self,
+        source: Any,
+        position: int,
+        g: Tensor | None,
+        unconnected: Unconnected,
+        wanted: list[Record | None],
+        seeds: list[tuple[Record, Tensor]],
+    ) -> Tensor | None:
+        if g is not None:
+            return g.conj() if g.dtype.kind == "c" else g
+        if unconnected == "error":
+            reason = why_missing([record for record, _ in seeds], wanted[position])
+            raise _missing(source, position, reason)
+        if unconnected == "zero":
+            value = source._read()
+            return wrap(_zeros_like(value), value.device)
+        return None
+
+    def jacobian(self, target: Tensor, sources: Any, unconnected: Unconnected = "error") -> Any:
+        """Differentiate every element of `target` with respect to `sources`.
+
+        Parameters
+        ----------
+        target : Tensor
+            Of any shape.
+        sources : pytree of Tensor or Variable
+            With respect to what.
+        unconnected : {"error", "none", "zero"}
+            What a source gives that the target does not depend on.
+
+        Returns
+        -------
+        pytree of Tensor
+            For a source of shape s a Tensor of shape ``target.shape + s``.
+
+        Raises
+        ------
+        GradientError
+            As `gradient`.
+        """
+        self._check_usable()
+        persistent, self._persistent = self._persistent, True
+        try:
+            rows = []
+            flat = np.zeros((max(target.size, 1), target.size), target.dtype)
+            np.fill_diagonal(flat, 1)
+            for row in flat:
+                weight = convert(row.reshape(target.shape), target.dtype, target.device)
+                rows.append(self.gradient(target, sources, weight, unconnected))
+        finally:
+            self._persistent = persistent
+        result = optree.tree_map(lambda *g: _stack_rows(g, target), *rows, none_is_leaf=True)
+        if not persistent:
+            self._used = True
+            self._recorder.close()
+        return result
+
+    def _check_usable(self) -> None:
+        if self._used:
+            raise _used_up()
+        if threading.get_ident() != self._thread:
+            raise GradientError("gradient: a tape belongs to the thread that made it; ask for gradients there")
+
+    def _find(self, source: Any) -> Record | None:
+        if not isinstance(source, ArrayMethods):
+            raise DTypeError(f"gradient: a source is a Tensor or a Variable, got {type(source).__name__}")
+        known = self._recorder.leaves.get(id(source))
+        if known is not None:
+            return known[1]
+        check_inexact(source._read().dtype, "gradient: a source")
+        record = source._rec if isinstance(source, Tensor) else None
+        return record if record is not None and self._recorder in recorders(record.tape) else None
+
+    def _targets(self, target: Any) -> list[Tensor]:
+        targets = [value._read() if isinstance(value, ArrayMethods) else value for value in optree.tree_leaves(target)]
+        for value in targets:
+            if not isinstance(value, Tensor):
+                raise DTypeError(f"gradient: a target is a Tensor, got {type(value).__name__}")
+            check_inexact(value.dtype, "gradient: the target")
+        return targets
+
+    def _weights(self, targets: list[Tensor], output_gradients: Any) -> list[Tensor]:
+        if output_gradients is None:
+            return [wrap(_ones_like(value), value.device) for value in targets]
+        weights = [convert(weight) for weight in optree.tree_leaves(output_gradients)]
+        if len(weights) != len(targets):
+            raise ShapeError(f"gradient: {len(targets)} targets but {len(weights)} output_gradients")
+        for weight, value in zip(weights, targets, strict=True):
+            if weight.shape != value.shape:
+                raise ShapeError(f"gradient: output_gradients has shape {weight.shape}, the target {value.shape}")
+        weights = [w if w.dtype == t.dtype else w.astype(t.dtype) for w, t in zip(weights, targets, strict=True)]
+        return [weight.conj() if weight.dtype.kind == "c" else weight for weight in weights]
+
+
+def _zeros_like(value: Tensor) -> Any:
+    return value.device.kind.namespace.zeros_like(value._data)
+
+
+def _ones_like(value: Tensor) -> Any:
+    return value.device.kind.namespace.ones_like(value._data)
+
+
+def _stack_rows(rows: tuple[Any, ...], target: Tensor) -> Any:
+    if rows[0] is None:
+        return None
+    stacked = convert(list(rows))[: target.size]
+    return stacked.reshape(target.shape + rows[0].shape)
+
+
+def _used_up() -> GradientError:
+    return GradientError(
+        "this tape is used up: gradient() was called on it; use GradientTape(persistent=True) to call it again"
+    )
+
+
+def _missing(source: Any, position: int, reason: str) -> GradientError:
+    name = getattr(source, "name", None)
+    what = f"{name!r}" if name else f"source {position}"
+    return GradientError(
+        f"gradient: the target does not depend on {what} (shape {source.shape}): {reason}; "
+        "pass unconnected='none' or 'zero' to allow it"
+    )

@@ -1,0 +1,456 @@
+"""Tensor: a value of an array, its device, and its place on the tapes that listen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eagerflow import devices
+from eagerflow.devices import CPU0, Device
+from eagerflow.errors import DTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from eagerflow.core.record import Record
+
+_new = object.__new__
+
+
+class ArrayMethods:
+    """What Tensor and Variable share: the operators and methods of an array.
+
+    The operations themselves live in `eagerflow.ops`, which puts them here with `bind`; the
+    declarations below tell type checkers and readers what there is.
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000
+
+    if TYPE_CHECKING:
+
+        def _read(self) -> Tensor: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
+        def __rfloordiv__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
+        def __rmod__(self, other: Any) -> Tensor: ...
+        def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]: ...
+        def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __rand__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __ror__(self, other: Any) -> Tensor: ...
+        def __xor__(self, other: Any) -> Tensor: ...
+        def __rxor__(self, other: Any) -> Tensor: ...
+        def __lshift__(self, other: Any) -> Tensor: ...
+        def __rlshift__(self, other: Any) -> Tensor: ...
+        def __rshift__(self, other: Any) -> Tensor: ...
+        def __rrshift__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any: ...
+        def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any: ...
+        def __array_namespace__(self, api_version: str | None = None) -> Any: ...
+        def all(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def any(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
+        def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
+        def argsort(self, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor: ...
+        def astype(self, dtype: Any, copy: bool = True) -> Tensor: ...
+        def clip(self, min: Any = None, max: Any = None) -> Tensor: ...
+        def conj(self) -> Tensor: ...
+        def cumprod(self, axis: int | None = None) -> Tensor: ...
+        def cumsum(self, axis: int | None = None) -> Tensor: ...
+        def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
+        def dot(self, other: Any) -> Tensor: ...
+        def flatten(self) -> Tensor: ...
+        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def nonzero(self) -> tuple[Tensor, ...]: ...
+        def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def ravel(self) -> Tensor: ...
+        def repeat(self, repeats: Any, axis: int | None = None) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def round(self, decimals: int = 0) -> Tensor: ...
+        def squeeze(self, axis: Any = None) -> Tensor: ...
+        def std(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor: ...
+        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
+        def take(self, indices: Any, axis: int | None = None) -> Tensor: ...
+        def to(self, device: str | Device) -> Tensor: ...
+        def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor: ...
+        @property
+        def T(self) -> Tensor: ...
+        @property
+        def mT(self) -> Tensor: ...
+        @property
+        def real(self) -> Tensor: ...
+        @property
+        def imag(self) -> Tensor: ...
+
+    else:
+        # Elements compare, so the hash cannot follow equality: identity, as for Variables in a dict.
+        __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        data = self._read().numpy()
+        if data.size != 1:
+            raise ShapeError(
+                f"bool: the truth of a Tensor of shape {data.shape} is ambiguous; use ef.any(t), ef.all(t) or t.size"
+            )
+        return bool(data)
+
+    def item(self) -> Any:
+        """Return the one element as a Python scalar."""
+        return self._one("item").item()
+
+    def _one(self, what: str) -> np.ndarray:
+        data = self._read().numpy()
+        if data.size != 1:
+            raise ShapeError(f"{what}: only a Tensor of one element becomes a Python scalar, got shape {data.shape}")
+        return data.reshape(())
+
+    def __float__(self) -> float:
+        return float(self._one("float"))
+
+    def __int__(self) -> int:
+        return int(self._one("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._one("complex"))
+
+    def __index__(self) -> int:
+        data = self._one("index")
+        if data.dtype.kind not in "iu":
+            raise DTypeError(f"index: only an integer Tensor can be an index, got dtype {data.dtype}")
+        return int(data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def tolist(self) -> Any:
+        """Return the elements as nested Python lists."""
+        return self._read().numpy().tolist()
+
+    def numpy(self) -> np.ndarray:
+        """Return the values as a NumPy array.
+
+        On the CPU this is a read-only view, made without a copy: it keeps its values whatever
+        is assigned to the Tensor later. Copy it to write to it.
+        """
+        return self._read().numpy()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        data = self._read().numpy()
+        if dtype is not None and np.dtype(dtype) != data.dtype:
+            if copy is False:
+                raise ValueError(f"__array__: a change of dtype from {data.dtype} to {dtype} needs a copy")
+            return data.astype(dtype)
+        return data.copy() if copy else data
+
+    def __dlpack__(self, **options: Any) -> Any:
+        value = self._read()
+        data = value._data
+        if type(data) is np.ndarray and options.get("copy") is not False:
+            # The consumer could write to what it imports; a Tensor is a value.
+            data, options["copy"] = data.copy(), None
+        return data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        device: tuple[Any, Any] = self._read()._data.__dlpack_device__()
+        return device
+
+
+class Tensor(ArrayMethods):
+    """An array value on a device, which tapes can follow.
+
+    Tensors are made by `eagerflow.asarray` and its kin, and by operations. They act as NumPy
+    arrays do, with one difference: they are values. ``x[i] = v`` and ``x += y`` give the
+    handle ``x`` a new value and never change another Tensor, a recorded value or a NumPy array.
+
+    Parameters
+    ----------
+    value : array_like
+        Numbers, nested sequences, an array or a Tensor; copied.
+    dtype : dtype, optional
+        The dtype; otherwise that of `value`.
+    device : str or Device, optional
+        Where to put it; otherwise the current device.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> x = ef.asarray([1.0, 2.0, 3.0])
+    >>> y = x * 1
+    >>> x[0] = 10
+    >>> x, y
+    (Tensor([10.,  2.,  3.]), Tensor([1., 2., 3.]))
+    """
+
+    __slots__ = ("__weakref__", "_data", "_device", "_rec")
+
+    _data: Any
+    _device: Device
+    _rec: Record | None
+
+    def __init__(self, value: Any, dtype: Any = None, device: str | Device | None = None) -> None:
+        made = convert(value, dtype, device)
+        self._data = made._data
+        self._device = made._device
+        self._rec = made._rec
+
+    def _read(self) -> Tensor:
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        shape: tuple[int, ...] = self._data.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the elements."""
+        dtype: np.dtype[Any] = self._data.dtype
+        return dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        ndim: int = self._data.ndim
+        return ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        size: int = self._data.size
+        return size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+        nbytes: int = self._data.nbytes
+        return nbytes
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        itemsize: int = self._data.itemsize
+        return itemsize
+
+    @property
+    def device(self) -> Device:
+        """The device that holds the values."""
+        return self._device
+
+    def numpy(self) -> np.ndarray:
+        """Return the values as a NumPy array: on the CPU a read-only view."""
+        data = self._data
+        if type(data) is not np.ndarray:
+            return self._device.kind.to_host(data)
+        view = data.view()
+        view.flags.writeable = False
+        return view
+
+    def __len__(self) -> int:
+        if not self._data.ndim:
+            raise DTypeError("len: a Tensor without axes has no length")
+        return len(self._data)
+
+    def __repr__(self) -> str:
+        host = self.numpy()
+        body = np.array2string(host, separator=", ", prefix="Tensor(", threshold=200, edgeitems=3)
+        known = ("float64", "int64", "bool", "complex128")
+        dtype = "" if host.dtype.name in known and host.size else f", dtype={host.dtype.name}"
+        shape = f", shape={host.shape}" if host.size > 200 or not host.size else ""
+        where = "" if self._device is CPU0 else f", device={self._device!r}"
+        return f"Tensor({body}{shape}{dtype}{where})"
+
+    def __str__(self) -> str:
+        return str(self.numpy())
+
+    def __copy__(self) -> Tensor:
+        return wrap(self._data, self._device, self._rec)
+
+    def __deepcopy__(self, memo: object) -> Tensor:
+        # Values are never written to while shared, so a copy can share them.
+        return wrap(self._data, self._device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (np.array(self.numpy()), repr(self._device))
+
+
+def _unpickle(host: np.ndarray, device: str) -> Tensor:
+    return convert(host, None, device)
+
+
+def wrap(data: Any, device: Device, record: Record | None = None) -> Tensor:
+    """Make a Tensor of a device array, without a copy or a check."""
+    tensor: Tensor = _new(Tensor)
+    tensor._data = data
+    tensor._device = device
+    tensor._rec = record
+    return tensor
+
+
+_default_float: np.dtype[Any] = np.dtype(np.float64)
+_default_complex: np.dtype[Any] = np.dtype(np.complex128)
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Choose the dtype of floats that come without one: Python floats and lists of them.
+
+    Parameters
+    ----------
+    dtype : dtype
+        ``float64`` (as in NumPy, the default) or a smaller real floating-point dtype.
+
+    Raises
+    ------
+    DTypeError
+        Not a real floating-point dtype.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.set_default_dtype(ef.float32)
+    >>> ef.zeros(2).dtype
+    dtype('float32')
+    >>> ef.set_default_dtype(ef.float64)
+    """
+    global _default_float, _default_complex
+    chosen = np.dtype(dtype)
+    if not is_inexact(chosen) or chosen.kind == "c":
+        raise DTypeError(f"set_default_dtype: expected a real floating-point dtype, got {chosen}")
+    _default_float = chosen
+    _default_complex = np.dtype(np.complex128 if chosen.itemsize == 8 else np.complex64)
+
+
+def default_dtype(kind: str = "f") -> np.dtype[Any]:
+    """Return the default real (``"f"``) or complex (``"c"``) dtype."""
+    return _default_complex if kind == "c" else _default_float
+
+
+_EXTENSION_FLOATS = ("bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3", "float8_e3m4")
+
+
+def is_inexact(dtype: np.dtype[Any]) -> bool:
+    """Tell whether gradients of this dtype exist: real or complex floating point."""
+    return dtype.kind in "fc" or dtype.name in _EXTENSION_FLOATS
+
+
+def convert(value: Any, dtype: Any = None, device: str | Device | None = None, copy: bool | None = None) -> Tensor:
+    """Return `value` as a Tensor. NumPy arrays are copied unless `copy` is False.
+
+    Raises
+    ------
+    DTypeError
+        The value holds something that is no number.
+    ShapeError
+        Nested sequences of unequal lengths.
+    """
+    if isinstance(value, ArrayMethods):
+        tensor = value._read()
+        if dtype is not None and np.dtype(dtype) != tensor.dtype:
+            tensor = tensor.astype(dtype)
+        if device is not None and devices.find(device) is not tensor._device:
+            tensor = tensor.to(device)
+        return wrap(tensor._data, tensor._device, tensor._rec) if copy else tensor
+    wanted = None if dtype is None else np.dtype(dtype)
+    if not isinstance(value, np.ndarray | np.generic):
+        home = devices.of_array(value)
+        if home is not None:
+            data = value if copy is False else home.kind.copy(value, home.index)
+            return convert(wrap(data, home), wanted, device)
+        if _holds_tensors(value):
+            return _convert_nested(value, wanted, device)
+    try:
+        array = np.asarray(value, wanted)
+    except (ValueError, TypeError) as error:
+        if "inhomogeneous" in str(error):
+            raise ShapeError(f"asarray: nested sequences of unequal lengths: {error}") from None
+        raise DTypeError(f"asarray: cannot make an array of {type(value).__name__}: {error}") from None
+    if array.dtype.kind not in "biufc" and not is_inexact(array.dtype) and array.dtype.name not in ("int4", "uint4"):
+        raise DTypeError(f"asarray: a Tensor holds numbers, got {value!r:.80} of dtype {array.dtype}")
+    if wanted is None and not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "fc":
+        array = array.astype(default_dtype(array.dtype.kind), copy=False)
+    if array is value and copy is not False:
+        array = array.copy()
+    elif array.base is not None and copy is not False:
+        array = array.copy()
+    if type(array) is not np.ndarray:
+        array = np.array(array, subok=False)
+    home = devices.find(device)
+    data = array if home.kind.array_type is np.ndarray else home.kind.from_host(array, home.index)
+    return wrap(data, home)
+
+
+def _holds_tensors(value: Any) -> bool:
+    if not isinstance(value, list | tuple):
+        return False
+    return any(isinstance(item, ArrayMethods) or _holds_tensors(item) for item in value)
+
+
+_stack: Callable[[list[Tensor]], Tensor]
+
+
+def _convert_nested(value: Any, dtype: Any, device: Any) -> Tensor:
+    # A list that holds Tensors becomes a stack of them, which tapes follow.
+    rows = [convert(item, None, device) for item in value]
+    return convert(_stack(rows), dtype, device)
+
+
+def bind(methods: dict[str, Any]) -> None:
+    """Give Tensor and Variable operators and methods; `eagerflow.ops` calls it once they exist.
+
+    ``_stack`` among them is what turns a list of Tensors into one.
+    """
+    global _stack
+    for name, method in methods.items():
+        if name == "_stack":
+            _stack = method
+        else:
+            setattr(ArrayMethods, name, method)
+
+
+def _references(tensor: Tensor) -> int:
+    data = tensor._data
+    return sys.getrefcount(data)
+
+
+_ALONE = _references(wrap(np.empty(0), CPU0))
+
+
+def is_exclusive(tensor: Tensor) -> bool:
+    """Tell whether nothing but `tensor` sees its array, so that it can be written in place.
+
+    Views hold a reference to the array that they look into, and so do records that keep it.
+    """
+    data = tensor._data
+    return type(data) is np.ndarray and sys.getrefcount(data) <= _ALONE and data.flags.owndata and data.flags.writeable

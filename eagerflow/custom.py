@@ -1,0 +1,250 @@
+"""Gradients of your own: custom_gradient, and checkpoint, which recomputes instead of keeping."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import optree
+
+from eagerflow.core import ArrayMethods, Eager, GradientTape, Tensor, Variable, convert, interpret, is_inexact, wrap
+from eagerflow.core.explain import user_line
+from eagerflow.core.op import Op
+from eagerflow.core.pullback import output, restore
+from eagerflow.core.record import Record, Recorder, active, attach, recorders
+from eagerflow.errors import GradientError
+from eagerflow.gradients import Function
+
+
+class _CallOp:
+    """The op of one call of a user's function, whose gradients come all at once."""
+
+    no_gradient = None
+
+    def __init__(self, name: str, gradients: Callable[[list[Any], Record, bool], list[Any]], outputs: int) -> None:
+        self.name = name
+        self.outputs = outputs
+        self._gradients = gradients
+        self._last: tuple[Any, list[Any]] | None = None
+        self.plain = (functools.partial(self._one, False),)
+        self.tracked = (functools.partial(self._one, True),)
+        self.pullbacks = self.plain
+
+    def pullback(self, position: int) -> Any:
+        """Return what the backward walk calls."""
+        return self.plain[0]
+
+    def _one(self, tracked: bool, g: Any, record: Record, position: int) -> Any:
+        # The walk asks input by input, with the same g: compute once.
+        if self._last is None or self._last[0] is not g:
+            self._last = g, self._gradients(g, record, tracked)
+        result = self._last[1][position]
+        if position == max(i for i, parent in enumerate(record.parents) if parent is not None):
+            self._last = None
+        return result
+
+
+def _outputs(record: Record | None, results: list[Tensor]) -> list[Tensor]:
+    """Return handles of the results that belong to `record`, which has several outputs."""
+    if record is None:
+        return [wrap(r._data, r.device) for r in results]
+    return [wrap(r._data, r.device, output(record, i, r._data)) for i, r in enumerate(results)]
+
+
+def custom_gradient(f: Function) -> Function:
+    """Give a function the gradient that it returns itself.
+
+    Parameters
+    ----------
+    f : callable
+        Takes Tensors and returns ``(result, gradient)``, where ``gradient(g)`` takes the gradient
+        of the result (several results: several arguments) and returns that of the argument
+        (several arguments: a tuple; None for one without).
+
+    Returns
+    -------
+    callable
+        With the arguments of `f`; returns the result.
+
+    Raises
+    ------
+    GradientError
+        During the backward pass: a gradient of another number or shape than the arguments.
+
+    Notes
+    -----
+    Complex gradients follow the convention of `GradientTape`. What `gradient` computes from the
+    arguments is itself differentiable, so that higher orders follow.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> @ef.custom_gradient
+    ... def clipped(x):
+    ...     return x, lambda g: ef.clip(g, -1.0, 1.0)
+    >>> ef.grad(lambda x: 100 * clipped(x))(3.0)
+    Tensor(1.)
+    """
+
+    @functools.wraps(f)
+    def call(*args: Any) -> Any:
+        tensors = [convert(arg) for arg in args]
+        value, gradient = f(*tensors)
+        single = isinstance(value, ArrayMethods)
+        results = [convert(item) for item in ((value,) if single else value)]
+
+        def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
+            given = gradient(*[_conj(item, like) for item, like in zip(g, results_like, strict=True)])
+            given = given if isinstance(given, tuple | list) else (given,)
+            if len(given) != len(shapes):
+                raise GradientError(
+                    f"custom_gradient: {call.__name__} has {len(shapes)} arguments but its gradient function "
+                    f"returned {len(given)} gradients"
+                )
+            return [_checked(item, shape, call.__name__) for item, shape in zip(given, shapes, strict=True)]
+
+        shapes = [tensor.shape for tensor in tensors]
+        results_like = [(r.shape, r.dtype, r.device) for r in results]
+        op: Any = _CallOp(f.__name__, gradients, len(results))
+        device = results[0].device
+        record = attach(op, tuple(t._rec for t in tensors), None, None, None, None, device)
+        handles = _outputs(record, results)
+        return handles[0] if single else tuple(handles)
+
+    return call
+
+
+def _conj(g: Tensor | None, like: Any) -> Tensor:
+    shape, dtype, device = like
+    if g is None:
+        return wrap(device.kind.namespace.zeros(shape, dtype), device)
+    return g.conj() if g.dtype.kind == "c" else g
+
+
+def _checked(gradient: Any, shape: tuple[int, ...], name: str) -> Tensor:
+    if gradient is None:
+        gradient = 0.0
+    result = convert(gradient)
+    if result.shape not in (shape, ()):
+        raise GradientError(
+            f"custom_gradient: the gradient function of {name} returned shape {result.shape} "
+            f"for an argument of shape {shape}"
+        )
+    result = result.conj() if result.dtype.kind == "c" else result
+    return result if result.shape == shape else result + wrap(_zeros(result, shape), result.device)
+
+
+def _zeros(like: Tensor, shape: tuple[int, ...]) -> Any:
+    return like.device.kind.namespace.zeros(shape, like.dtype)
+
+
+class _Remember(Eager):
+    """Keeps what random ops drew, so that it can be drawn again."""
+
+    def __init__(self) -> None:
+        self.draws: list[dict[str, Any]] = []
+
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        if op.effects == "random":
+            self.draws.append(attrs)
+        return super().apply(op, inputs, attrs)
+
+
+class _Replay(Eager):
+    """Lets random ops draw what they drew before."""
+
+    def __init__(self, draws: list[dict[str, Any]]) -> None:
+        self.draws = iter(draws)
+
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        return super().apply(op, inputs, next(self.draws) if op.effects == "random" else attrs)
+
+
+def checkpoint(f: Function) -> Function:
+    """Let backward recompute `f` instead of keeping what it computed.
+
+    Parameters
+    ----------
+    f : callable
+        Of pytrees of Tensors; it may read Variables, and draw random numbers, which are drawn
+        again the same.
+
+    Returns
+    -------
+    callable
+        With the arguments and result of `f`. Only its arguments are kept for the gradient.
+
+    Raises
+    ------
+    GradientError
+        `f` uses a watched Tensor that is not among its arguments.
+
+    References
+    ----------
+    T. Chen, B. Xu, C. Zhang, C. Guestrin, "Training deep nets with sublinear memory cost", 2016.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.grad(ef.checkpoint(lambda x: ef.sum(ef.sin(x) ** 2)))(ef.asarray([0.0, 1.0]))
+    Tensor([0.        , 0.90929743])
+    """
+
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        leaves, structure = optree.tree_flatten((args, kwargs), none_is_leaf=True)
+        positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, ArrayMethods) and is_inexact(leaf.dtype)]
+        tensors = [leaves[i]._read() for i in positions]
+
+        def run(arguments: list[Tensor]) -> Any:
+            replaced = list(leaves)
+            for position, argument in zip(positions, arguments, strict=True):
+                replaced[position] = argument
+            again, keywords = optree.tree_unflatten(structure, replaced)
+            return f(*again, **keywords)
+
+        probe = Recorder(watch_accessed=True)  # it never records: it only sees which Variables are read
+        remember = _Remember()
+        token = active.set((probe,))
+        try:
+            with interpret(remember):
+                out = run([wrap(t._data, t.device) for t in tensors])
+        finally:
+            active.reset(token)
+        variables = [source for source, _ in probe.leaves.values() if isinstance(source, Variable)]
+        probe.close()
+        results, out_structure = optree.tree_flatten(out)
+        results = [convert(result) for result in results]
+        if any(r._rec is not None and _is_recording(r._rec) for r in results):
+            raise GradientError(
+                f"checkpoint: {getattr(f, '__name__', 'the function')} uses a watched Tensor that is not among its "
+                f"arguments; pass it as one\n  at {user_line()}"
+            )
+        inexact = [r for r in results if is_inexact(r.dtype)]
+        if not inexact:
+            return out
+
+        def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
+            arguments = [restore(record, slot, tracked) for slot in range(len(tensors))]
+            with GradientTape() as tape, interpret(_Replay(remember.draws)):
+                tape.watch(arguments)
+                tape.watch(variables)
+                outputs = [r for r in map(convert, optree.tree_leaves(run(arguments))) if is_inexact(r.dtype)]
+            weights = [_conj(item, (o.shape, o.dtype, o.device)) for item, o in zip(g, outputs, strict=True)]
+            found = tape.gradient(outputs, [*arguments, *variables], weights, unconnected="zero")
+            return [item.conj() if item.dtype.kind == "c" else item for item in found]
+
+        parents = tuple([t._rec for t in tensors] + [v._read()._rec for v in variables])
+        saved = (*[t._data for t in tensors], *[None] * (len(variables) + 1))
+        op: Any = _CallOp("checkpoint", gradients, len(inexact))
+        record = attach(op, parents, saved, None, None, None, inexact[0].device)
+        handles = iter(_outputs(record, inexact))
+        final = [next(handles) if is_inexact(r.dtype) else r for r in results]
+        return optree.tree_unflatten(out_structure, final)
+
+    return call
+
+
+def _is_recording(record: Record) -> bool:
+    return any(recorder.recording for recorder in recorders(record.tape))

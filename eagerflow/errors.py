@@ -1,0 +1,68 @@
+"""The errors of eagerflow: each is also the built-in error that fits.
+
+This is the one module that every floor of the house may import.
+
+Examples
+--------
+>>> import eagerflow as ef
+>>> try:
+...     ef.zeros(3) + ef.zeros(4)
+... except ValueError as error:
+...     print(type(error).__name__)
+ShapeError
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CaptureError",
+    "CheckpointError",
+    "DTypeError",
+    "DeviceError",
+    "EagerflowError",
+    "GradientError",
+    "IndexOutOfBoundsError",
+    "MissingExtraError",
+    "ShapeError",
+]
+
+
+class EagerflowError(Exception):
+    """Base of every error that eagerflow raises on purpose."""
+
+
+class ShapeError(EagerflowError, ValueError):
+    """Shapes, axes or subscripts that do not fit the operation."""
+
+
+class DTypeError(EagerflowError, TypeError):
+    """A dtype, or a kind of object, that the operation does not take."""
+
+
+class IndexOutOfBoundsError(EagerflowError, IndexError):
+    """An index or a label outside the axis that it selects from."""
+
+
+class DeviceError(EagerflowError, RuntimeError):
+    """An unknown device, or tensors on devices that do not meet."""
+
+
+class GradientError(EagerflowError, RuntimeError):
+    """A gradient that does not exist, with the reason."""
+
+
+class CaptureError(EagerflowError, RuntimeError):
+    """Something that cannot become part of a captured graph."""
+
+
+class CheckpointError(EagerflowError, ValueError):
+    """A weights file that is damaged or does not fit the model."""
+
+
+class MissingExtraError(EagerflowError, ImportError):
+    """An optional dependency that is not installed."""
+
+    @classmethod
+    def of(cls, package: str, extra: str, purpose: str) -> MissingExtraError:
+        """Name the package, what it is for and the command that installs it."""
+        return cls(f"{purpose} needs {package}; install it with: pip install 'eagerflow[{extra}]'")

@@ -1,0 +1,253 @@
+"""Derivatives of functions: grad, value_and_grad, vjp and jvp, over any pytree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optree
+
+from eagerflow.core import ArrayMethods, GradientTape, Tensor, convert, is_inexact, wrap
+from eagerflow.core.explain import user_line
+from eagerflow.errors import DTypeError, GradientError, ShapeError
+from eagerflow.ops.conversion import identity
+
+Function = Callable[..., Any]
+
+
+def fresh(value: Any, what: str) -> Tensor:
+    """Return a handle of our own on a leaf of an argument, connected to tapes that follow it.
+
+    Raises
+    ------
+    GradientError
+        The leaf is an integer or boolean.
+    """
+    tensor = convert(value)
+    if not is_inexact(tensor.dtype):
+        hint = f"; write {float(value)!r}" if isinstance(value, int) and not isinstance(value, bool) else ""
+        raise GradientError(
+            f"{what}: an argument has dtype {tensor.dtype}; gradients exist for floating-point and complex "
+            f"dtypes only{hint}\n  at {user_line()}"
+        )
+    if tensor._rec is not None:
+        return identity(tensor)
+    return wrap(tensor._data, tensor.device)
+
+
+def _fresh_arguments(args: tuple[Any, ...], argnums: Sequence[int], what: str) -> tuple[list[Any], list[Any]]:
+    """Return the arguments with those to differentiate replaced by handles of our own, and these."""
+    replaced = list(args)
+    chosen = []
+    for position in argnums:
+        if not -len(args) <= position < len(args):
+            raise ShapeError(f"{what}: argnums names argument {position}, but the call has {len(args)}")
+        replaced[position] = optree.tree_map(lambda leaf: fresh(leaf, what), args[position])
+        chosen.append(replaced[position])
+    return replaced, chosen
+
+
+def _scalar(value: Any, what: str) -> Tensor:
+    if not isinstance(value, ArrayMethods):
+        raise DTypeError(
+            f"{what}: the function must return a Tensor, got {type(value).__name__}; "
+            f"does it depend on its argument?\n  at {user_line()}"
+        )
+    result = value._read()
+    if result.shape != ():
+        raise GradientError(
+            f"{what}: the function must return a scalar, got shape {result.shape}; "
+            f"use ef.sum, or ef.jacobian for all elements\n  at {user_line()}"
+        )
+    if not is_inexact(result.dtype) or result.dtype.kind == "c":
+        raise GradientError(
+            f"{what}: the function must return a real floating-point scalar, got dtype {result.dtype}\n"
+            f"  at {user_line()}"
+        )
+    return result
+
+
+def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """Return a function that gives the value of `f` and its gradient.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a real scalar Tensor; with `has_aux` a pair of it and anything else.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate; each may be a pytree of arrays.
+    has_aux : bool
+        Whether `f` returns a pair ``(value, aux)``.
+
+    Returns
+    -------
+    callable
+        With the arguments of `f`; returns ``(value, gradient)``, or ``((value, aux), gradient)``.
+        The gradient has the structure of the argument; for a sequence of `argnums` it is a tuple.
+        An argument that the value does not depend on has gradient zero.
+
+    Raises
+    ------
+    GradientError
+        At the call: the value is no real scalar, or an argument is an integer.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.value_and_grad(lambda x: ef.sum(x ** 2))([1.0, 2.0])
+    (Tensor(5.), [Tensor(2.), Tensor(4.)])
+    >>> ef.value_and_grad(lambda x: ef.sum(x ** 2))(ef.asarray([1.0, 2.0]))
+    (Tensor(5.), Tensor([2., 4.]))
+    """
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        replaced, chosen = _fresh_arguments(args, numbers, "grad")
+        with GradientTape() as tape:
+            tape.watch(chosen)
+            result = f(*replaced, **kwargs)
+            aux = None
+            if has_aux:
+                result, aux = result
+            value = _scalar(result, "grad")
+        gradients = tape.gradient(value, chosen, unconnected="zero")
+        gradient = gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        return ((value, aux) if has_aux else value), gradient
+
+    return call
+
+
+def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """Return a function that gives the gradient of `f`; see `value_and_grad`.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a real scalar Tensor; with `has_aux` a pair of it and anything else.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate.
+    has_aux : bool
+        Whether `f` returns a pair ``(value, aux)``; the result is then ``(gradient, aux)``.
+
+    Returns
+    -------
+    callable
+        With the arguments of `f`.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> import numpy as np
+    >>> ef.grad(lambda x: np.tanh(x) * x)(1.0)
+    Tensor(1.18156842)
+    >>> ef.grad(ef.grad(lambda x: x ** 3))(2.0)
+    Tensor(12.)
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return call
+
+
+def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
+    """Return ``f(*primals)`` and a function that multiplies vectors with its Jacobian from the left.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a pytree of Tensors.
+    *primals : pytree of array_like
+        Its arguments.
+
+    Returns
+    -------
+    out : pytree of Tensor
+        ``f(*primals)``.
+    vjp_fn : callable
+        Takes a pytree like `out`, and returns a tuple with one gradient for each primal. It may
+        be called any number of times.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> out, vjp_fn = ef.vjp(lambda x: x ** 2, ef.asarray([1.0, 2.0]))
+    >>> vjp_fn(ef.asarray([1.0, 10.0]))
+    (Tensor([ 2., 40.]),)
+    """
+    replaced, chosen = _fresh_arguments(primals, range(len(primals)), "vjp")
+    with GradientTape(persistent=True) as tape:
+        tape.watch(chosen)
+        out = f(*replaced)
+    out = optree.tree_map(convert, out)
+
+    def vjp_fn(vector: Any) -> tuple[Any, ...]:
+        vectors = _like(vector, out, "vjp")
+        return tuple(tape.gradient(out, chosen, vectors, unconnected="zero"))
+
+    return out, vjp_fn
+
+
+def _like(vector: Any, out: Any, what: str) -> Any:
+    leaves, structure = optree.tree_flatten(out)
+    given = optree.tree_leaves(vector)
+    if len(given) != len(leaves):
+        raise ShapeError(f"{what}: expected {len(leaves)} arrays, got {len(given)}")
+    return optree.tree_unflatten(structure, [convert(v, None, x.device) for v, x in zip(given, leaves, strict=True)])
+
+
+def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Return ``f(*primals)`` and its derivative in the direction of `tangents`.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a pytree of Tensors.
+    primals : sequence of pytree of array_like
+        Its arguments.
+    tangents : sequence of pytree of array_like
+        The direction, in the structure and shapes of `primals`.
+
+    Returns
+    -------
+    out : pytree of Tensor
+        ``f(*primals)``.
+    tangent_out : pytree of Tensor
+        The Jacobian times the tangents, in the structure of `out`.
+
+    Notes
+    -----
+    A vector-Jacobian product is linear in its vector, so its own gradient with respect to that
+    vector is the Jacobian-vector product: two backward passes, and no second set of rules
+    (J. Townsend, "A new trick for calculating Jacobian vector products", 2017).
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.jvp(lambda x: x ** 2, [ef.asarray([1.0, 2.0])], [ef.asarray([1.0, 10.0])])
+    (Tensor([1., 4.]), Tensor([ 2., 40.]))
+    """
+    if len(primals) != len(tangents):
+        raise ShapeError(f"jvp: {len(primals)} primals but {len(tangents)} tangents")
+    out, vjp_fn = vjp(f, *primals)
+    leaves, structure = optree.tree_flatten(out)
+    dummies = [wrap(leaf.device.kind.namespace.zeros_like(leaf._data), leaf.device) for leaf in leaves]
+    with GradientTape() as tape:
+        tape.watch(dummies)
+        gradients = vjp_fn(optree.tree_unflatten(structure, dummies))
+    directions = _like(tuple(tangents), gradients, "jvp")
+    for tangent, gradient in zip(optree.tree_leaves(directions), optree.tree_leaves(gradients), strict=True):
+        if tangent.shape != gradient.shape:
+            raise ShapeError(f"jvp: a tangent has shape {tangent.shape}, its primal {gradient.shape}")
+    # A gradient on which the vector has no influence is no function of it: leave it out.
+    pairs = [
+        (g, d)
+        for g, d in zip(optree.tree_leaves(gradients), optree.tree_leaves(directions), strict=True)
+        if g._rec is not None
+    ]
+    if not pairs:
+        return out, optree.tree_unflatten(structure, dummies)
+    tangent_out = tape.gradient([g for g, _ in pairs], dummies, [d for _, d in pairs], unconnected="zero")
+    return out, optree.tree_unflatten(structure, tangent_out)

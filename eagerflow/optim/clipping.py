@@ -1,0 +1,54 @@
+"""Clipping of gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optree
+
+from eagerflow.core import Tensor, convert
+
+
+def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
+    """Scale gradients down so that the norm of all of them together is at most `max_norm`.
+
+    Pascanu et al., "On the difficulty of training recurrent neural networks", ICML 2013.
+
+    Parameters
+    ----------
+    gradients : pytree of Tensor
+        The gradients; None stays None.
+    max_norm : float
+        The largest norm allowed, above 0.
+
+    Returns
+    -------
+    clipped : pytree of Tensor
+        In the structure of `gradients`; the same where the norm is small enough.
+    norm : Tensor
+        The norm before. Where it is infinite or NaN, so are the clipped gradients.
+
+    Raises
+    ------
+    ValueError
+        `max_norm` is not above 0.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> clipped, norm = ef.optim.clip_by_global_norm([ef.asarray([3.0]), ef.asarray([4.0])], 1.0)
+    >>> norm, clipped[1]
+    (Tensor(5.), Tensor([0.8]))
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_by_global_norm: expected max_norm above 0, got {max_norm!r}")
+    leaves = [convert(g) for g in optree.tree_leaves(gradients)]
+    total: Any = 0.0
+    for g in leaves:
+        flat = g.reshape(-1)
+        total = total + ((flat @ flat) if g.dtype.kind != "c" else (flat @ flat.conj()).real)
+    norm = convert(total) ** 0.5
+    if bool(norm <= max_norm):
+        return gradients, norm
+    scale = max_norm / norm
+    return optree.tree_map(lambda g: convert(g) * scale.astype(g.dtype), gradients), norm

@@ -1,0 +1,192 @@
+"""Optimizer: checks gradients, keeps its state in Variables, and updates in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import optree
+
+from eagerflow.core import ArrayMethods, Variable, convert, is_exclusive, wrap
+from eagerflow.errors import DeviceError, DTypeError, ShapeError
+from eagerflow.nn.module import Module, walk
+
+# Elements that one round of an update works on: few enough that all its arrays stay in the cache.
+_BLOCK = 1 << 15
+
+Schedule = Callable[[int], float]
+
+
+class Optimizer:
+    """What all optimizers share.
+
+    Parameters
+    ----------
+    variables : Module or pytree of Variable
+        What to optimize; of a Module its trainable Variables.
+    learning_rate : float or callable
+        The step size, or a schedule: a function of the number of steps done (0, 1, …).
+
+    Raises
+    ------
+    DTypeError
+        There is something else than trainable floating-point Variables among them, or nothing.
+
+    Notes
+    -----
+    A subclass names its slots (state of the shape of each Variable) in `slots`, and defines `_update`.
+    The state has names, so that `eagerflow.save_weights` can write it beside the model's Variables.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, variables: Any, learning_rate: float | Schedule) -> None:
+        if isinstance(variables, Module):
+            named = [(name, v) for name, v in variables.named_variables() if v.trainable]
+        else:
+            named = list(walk(variables))
+        kind = type(self).__name__
+        for name, v in named:
+            if not isinstance(v, Variable) or not v.trainable:
+                raise DTypeError(f"{kind}: expected trainable Variables, got {v!r:.60} at {name or 'the top'}")
+            if v.dtype.kind in "biuc":
+                raise DTypeError(f"{kind}: expected real floating-point Variables, {name} has dtype {v.dtype}")
+        if not named:
+            raise DTypeError(f"{kind}: there is no trainable Variable to optimize")
+        if len({id(v) for _, v in named}) < len(named):
+            raise DTypeError(f"{kind}: a Variable comes twice among {[name for name, _ in named]}")
+        self._names = [name for name, _ in named]
+        self._variables = [v for _, v in named]
+        self._iterations = Variable(0, trainable=False, name="iterations")
+        self._schedule = learning_rate if callable(learning_rate) else None
+        initial = 0.0 if callable(learning_rate) else _number(kind, "learning_rate", learning_rate)
+        self._learning_rate = Variable(initial, trainable=False, name="learning_rate", dtype=np.float64)
+        self._slots = [
+            tuple(
+                Variable(np.zeros(v.shape, v.dtype), trainable=False, name=f"{slot}.{name}", device=v.device)
+                for slot in self.slots
+            )
+            for name, v in named
+        ]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The Variables that it optimizes, in the order in which `apply` takes gradients."""
+        return list(self._variables)
+
+    @property
+    def iterations(self) -> int:
+        """Number of steps done."""
+        return int(self._iterations)
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size of the next step. Assign a number or a schedule to change it."""
+        return float(self._schedule(self.iterations)) if self._schedule else float(self._learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        self._schedule = value if callable(value) else None
+        if not callable(value):
+            self._learning_rate.assign(_number(type(self).__name__, "learning_rate", value))
+
+    def named_variables(self) -> Iterator[tuple[str, Variable]]:
+        """Yield the Variables of its state with their names (not the Variables that it optimizes)."""
+        yield "iterations", self._iterations
+        yield "learning_rate", self._learning_rate
+        for position, slot in enumerate(self.slots):
+            for name, variables in zip(self._names, self._slots, strict=True):
+                yield f"{slot}.{name}" if name else slot, variables[position]
+
+    def apply(self, gradients: Any) -> None:
+        """Do one step.
+
+        Parameters
+        ----------
+        gradients : pytree of array_like
+            One for each of `variables`, in their order; None for one that stays as it is.
+
+        Raises
+        ------
+        ShapeError, DTypeError, DeviceError
+            The gradients do not fit; all Variables are as they were.
+        """
+        given = gradients if type(gradients) is list else optree.tree_leaves(gradients, none_is_leaf=True)  # type: ignore[arg-type]
+        if len(given) != len(self._variables):
+            raise ShapeError(
+                f"{type(self).__name__}.apply: expected {len(self._variables)} gradients, got {len(given)}"
+            )
+        arrays = [self._check(position, g) for position, g in enumerate(given)]
+        step = self.iterations + 1
+        rate = self.learning_rate
+        constants = self._constants(step, rate)
+        for variable, slots, g in zip(self._variables, self._slots, arrays, strict=True):
+            if g is None:
+                continue
+            device = variable._value._device
+            xp = device.kind.namespace
+            written = [_writable(state) for state in (variable, *slots)]
+            if xp is not np:
+                with device.kind.activate(device.index):
+                    self._update(xp, constants, g, *written)
+            elif g.size <= _BLOCK:
+                self._update(xp, constants, g, *written)
+            else:
+                _in_blocks(self._update, constants, g, *written)
+        self._iterations.assign(step)
+
+    def _constants(self, step: int, rate: float) -> tuple[float, ...]:
+        """Return the numbers that step `step` (from 1) needs, computed once for all Variables."""
+        raise NotImplementedError
+
+    def _update(self, xp: Any, constants: tuple[float, ...], g: Any, w: Any, *slots: Any) -> None:
+        """Write the new values into `w` and `slots`; `g` is read only."""
+        raise NotImplementedError
+
+    def _check(self, position: int, g: Any) -> Any:
+        """Return the array of a gradient that fits its Variable."""
+        if g is None:
+            return None
+        tensor = g._read() if isinstance(g, ArrayMethods) else convert(g)
+        mine = self._variables[position]._value
+        data = tensor._data
+        if data.shape == mine._data.shape and data.dtype == mine._data.dtype and tensor._device is mine._device:
+            return data
+        what = f"{type(self).__name__}.apply: the gradient of {self._names[position] or 'the Variable'}"
+        if tensor.shape != mine.shape:
+            raise ShapeError(f"{what} has shape {tensor.shape}, expected {mine.shape}")
+        if not np.can_cast(tensor.dtype, mine.dtype, "same_kind"):
+            raise DTypeError(f"{what} has dtype {tensor.dtype}, expected {mine.dtype}")
+        if tensor._device is not mine._device:
+            raise DeviceError(f"{what} is on {tensor._device}, expected {mine._device}; use g.to(device)")
+        return data.astype(mine.dtype)
+
+    def __repr__(self) -> str:
+        rate = "schedule" if self._schedule else f"{self.learning_rate:g}"
+        return f"{type(self).__name__}({len(self._variables)} variables, learning_rate={rate}, step {self.iterations})"
+
+
+def _writable(variable: Variable) -> Any:
+    """Return the array of a Variable, to write to; a new one where something else sees the old one."""
+    if not is_exclusive(variable._value):
+        value = variable._value
+        with value._device.kind.activate(value._device.index):
+            variable._value = wrap(value._data.copy(), value._device)
+    return variable._value._data
+
+
+def _in_blocks(update: Any, constants: tuple[float, ...], *arrays: Any) -> None:
+    if not all(array.flags.c_contiguous for array in arrays):
+        update(np, constants, *arrays)
+        return
+    flat = [array.reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, _BLOCK):
+        update(np, constants, *[array[start : start + _BLOCK] for array in flat])
+
+
+def _number(kind: str, name: str, value: Any) -> float:
+    number = float(value)
+    if not number >= 0:
+        raise ValueError(f"{kind}: expected {name} of 0 or more, got {value!r}")
+    return number

@@ -1,0 +1,566 @@
+"""Reductions that choose or count: extremes and where they are, truth, and means of a part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements, is_inexact
+from eagerflow.core.explain import user_line
+from eagerflow.errors import ShapeError
+from eagerflow.ops.axes import one_axis, reduced_shape, reduction_rule
+from eagerflow.ops.comparison import isnan
+from eagerflow.ops.reduction import mean, over, sample_reduction, sum
+from eagerflow.ops.selection import where
+from eagerflow.ops.shape import broadcast_to
+
+__all__ = [
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "average",
+    "count_nonzero",
+    "max",
+    "min",
+    "nanmean",
+    "nansum",
+    "ptp",
+]
+
+_INDEX = "its result is an index"
+_BOOLEAN = "its result is boolean"
+
+
+# Each of several equal extremes gets the same share of the gradient.
+
+
+def _ties_kernel(xp: Any, x: Any, out: Any, *, axis: tuple[int, ...]) -> Any:
+    out = out.reshape(reduced_shape(x.shape, axis, True))
+    chosen = xp.equal(x, out)
+    if is_inexact(x.dtype):
+        chosen = xp.logical_or(chosen, xp.not_equal(x, x))  # a NaN makes the result NaN
+    shares = chosen.astype(x.dtype)
+    return shares / shares.sum(axis=axis, keepdims=True)
+
+
+def _sample_ties(draw: Draw) -> Sample:
+    x, axis = draw.array(draw.shape(min_dims=1), 0, 3, np.int64).astype(draw.dtype), (0,)
+    return Sample((x, x.max(axis=0, keepdims=draw.flag())), {"axis": axis})
+
+
+_ties = Op(
+    "ties",
+    _ties_kernel,
+    inputs="x out",
+    infer=lambda x, out, *, axis: x,
+    sample=_sample_ties,
+    no_gradient="it is constant between ties",
+    flops=4,
+)
+
+
+def _extreme_gradient(g: Tensor, x: Tensor, out: Tensor, axis: tuple[int, ...]) -> Tensor:
+    if g.ndim != x.ndim:
+        g = g.reshape(reduced_shape(x.shape, axis, True))
+    return g * _ties(x, out, axis=axis)
+
+
+def _extreme(name: str, ufunc: np.ufunc, onnx: str) -> Op:
+    op = Op(
+        name,
+        lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
+        inputs="x",
+        infer=reduction_rule(),
+        sample=sample_reduction,
+        vjp=_extreme_gradient,
+        fusion="reduction",
+        onnx=onnx,
+    )
+    op.register_kernel("cpu", ufunc.reduce)
+    return op
+
+
+_max = _extreme("max", np.maximum, "ReduceMax")
+_min = _extreme("min", np.minimum, "ReduceMin")
+
+
+@implements(np.max, np.amax)
+def max(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Return the greatest element over axes.
+
+    Several equal greatest elements share the gradient evenly.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or tuple of int, optional
+        Axes to reduce; None for all.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        The greatest elements; NaN where there is a NaN.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range, or there is nothing to choose from.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.max([[1.0, 2.0], [4.0, 3.0]], axis=1)
+    Tensor([2., 4.])
+    """
+    if type(x) is not Tensor:
+        x = convert(x)
+    return _max(x, axis=over(x, axis, "max"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+
+
+@implements(np.min, np.amin)
+def min(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Return the smallest element over axes.
+
+    Several equal smallest elements share the gradient evenly.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or tuple of int, optional
+        Axes to reduce; None for all.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        The smallest elements; NaN where there is a NaN.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range, or there is nothing to choose from.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.min([[1.0, 2.0], [4.0, 3.0]], axis=1)
+    Tensor([1., 3.])
+    """
+    if type(x) is not Tensor:
+        x = convert(x)
+    return _min(x, axis=over(x, axis, "min"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+
+
+amax, amin = max, min
+
+
+@implements(np.ptp)
+def ptp(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Return the greatest minus the smallest element over axes.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or tuple of int, optional
+        Axes to reduce; None for all.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        The ranges.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range, or there is nothing to choose from.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.ptp([[1.0, 2.0], [4.0, 7.0]], axis=1)
+    Tensor([1., 3.])
+    """
+    x = convert(x)
+    return max(x, axis, keepdims) - min(x, axis, keepdims)
+
+
+# Where the extremes are.
+
+
+def _index_rule(x: Spec, *, axis: int | None, keepdims: bool) -> Spec:
+    axes = tuple(range(x.ndim)) if axis is None else (axis,)
+    return Spec(reduced_shape(x.shape, axes, keepdims), np.intp)
+
+
+def _sample_index(draw: Draw) -> Sample:
+    shape = draw.shape()
+    axis = draw.axis(len(shape)) % len(shape) if shape and draw.flag() else None
+    return Sample((draw.array(shape),), {"axis": axis, "keepdims": draw.flag()})
+
+
+def _index(name: str) -> Op:
+    def on_cpu(x: np.ndarray, *, axis: int | None, keepdims: bool) -> Any:
+        return getattr(x, name)(axis, keepdims=keepdims)
+
+    op = Op(
+        name,
+        lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
+        inputs="x",
+        infer=_index_rule,
+        sample=_sample_index,
+        no_gradient=_INDEX,
+        fusion="reduction",
+    )
+    op.register_kernel("cpu", on_cpu)
+    return op
+
+
+_argmax, _argmin = _index("argmax"), _index("argmin")
+
+
+def _find(op: Op, x: Any, axis: int | None, keepdims: bool) -> Tensor:
+    x = convert(x)
+    return op(x, axis=None if axis is None else one_axis(axis, x.ndim, op.name), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+
+
+@implements(np.argmax)
+def argmax(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Return the index of the first of the greatest elements.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int, optional
+        Along which to search; None for the flattened array.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        Integer indices.
+
+    Raises
+    ------
+    ShapeError
+        The axis is out of range, or there is nothing to choose from.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.argmax([[1.0, 2.0], [4.0, 3.0]], axis=1)
+    Tensor([1, 0])
+    """
+    return _find(_argmax, x, axis, keepdims)
+
+
+@implements(np.argmin)
+def argmin(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Return the index of the first of the smallest elements.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int, optional
+        Along which to search; None for the flattened array.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        Integer indices.
+
+    Raises
+    ------
+    ShapeError
+        The axis is out of range, or there is nothing to choose from.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.argmin([[1.0, 2.0], [4.0, 3.0]], axis=1)
+    Tensor([0, 1])
+    """
+    return _find(_argmin, x, axis, keepdims)
+
+
+# Truth.
+
+
+def _truth(name: str, ufunc: np.ufunc) -> Op:
+    op = Op(
+        name,
+        lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
+        inputs="x",
+        infer=reduction_rule(lambda dtype: np.bool_),
+        sample=lambda draw: (
+            Sample((draw.array(draw.shape(), dtype=np.bool_),), {"axis": (), "keepdims": False})
+            if draw.flag()
+            else sample_reduction(draw)
+        ),
+        no_gradient=_BOOLEAN,
+        fusion="reduction",
+    )
+    op.register_kernel("cpu", ufunc.reduce)
+    return op
+
+
+_all, _any = _truth("all", np.logical_and), _truth("any", np.logical_or)
+
+
+@implements(np.all)
+def all(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Tell whether all elements over axes are true (not zero).
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or tuple of int, optional
+        Axes to reduce; None for all.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        Booleans; True of nothing.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.all([[True, False], [True, True]], axis=1)
+    Tensor([False,  True])
+    """
+    x = convert(x)
+    return _all(x, axis=over(x, axis, "all"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+
+
+@implements(np.any)
+def any(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Tell whether one of the elements over axes is true (not zero).
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or tuple of int, optional
+        Axes to reduce; None for all.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        Booleans; False of nothing.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.any([[True, False], [False, False]], axis=1)
+    Tensor([ True, False])
+    """
+    x = convert(x)
+    return _any(x, axis=over(x, axis, "any"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+
+
+_count_nonzero = Op(
+    "count_nonzero",
+    lambda xp, x, *, axis, keepdims: xp.sum(x != 0, axis=axis, keepdims=keepdims, dtype=np.intp),
+    inputs="x",
+    infer=reduction_rule(lambda dtype: np.intp),
+    sample=sample_reduction,
+    no_gradient="its result is an integer",
+    fusion="reduction",
+)
+
+
+@implements(np.count_nonzero)
+def count_nonzero(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Count the elements over axes that are not zero.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or tuple of int, optional
+        Axes to reduce; None for all.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        Integers.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.count_nonzero([[1.0, 0.0], [4.0, 3.0]], axis=1)
+    Tensor([1, 2])
+    """
+    x = convert(x)
+    return _count_nonzero(x, axis=over(x, axis, "count_nonzero"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+
+
+# Sums and means of a part.
+
+
+@implements(np.nansum)
+def nansum(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """Add elements over axes, without those that are NaN.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or tuple of int, optional
+        Axes to reduce; None for all.
+    dtype : dtype, optional
+        Dtype to convert `x` to before.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        The sums; the gradient of a NaN is zero.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.nansum([1.0, float("nan"), 2.0])
+    Tensor(3.)
+    """
+    x = convert(x, dtype)
+    return sum(where(isnan(x), 0, x) if is_inexact(x.dtype) else x, axis, None, keepdims)
+
+
+@implements(np.nanmean)
+def nanmean(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """Average elements over axes, without those that are NaN.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or tuple of int, optional
+        Axes to reduce; None for all.
+    dtype : dtype, optional
+        Dtype to convert `x` to before.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor
+        The means, NaN where there is nothing but NaN; the gradient of a NaN is zero.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.nanmean([1.0, float("nan"), 2.0])
+    Tensor(1.5)
+    """
+    x = convert(x, dtype)
+    if not is_inexact(x.dtype):
+        return mean(x, axis, None, keepdims)
+    missing = isnan(x)
+    number = sum(missing == False, axis, None, keepdims)  # noqa: E712 - element-wise
+    return sum(where(missing, 0, x), axis, None, keepdims) / number.astype(x.dtype)
+
+
+@implements(np.average)
+def average(x: Any, /, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+    """Average elements over axes with weights.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or tuple of int, optional
+        Axes to reduce; None for all.
+    weights : array_like, optional
+        Of the shape of `x`, or one for each position on the one axis.
+    returned : bool
+        Whether to return the sums of the weights too.
+    keepdims : bool
+        Whether to keep the reduced axes with length one.
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+        The averages; with `returned` also the sums of the weights.
+
+    Raises
+    ------
+    ShapeError
+        An axis is out of range, or the weights do not fit.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.average([1.0, 4.0], weights=[2.0, 1.0])
+    Tensor(2.)
+    """
+    x = convert(x)
+    axes = over(x, axis, "average")
+    if weights is None:
+        weights = convert(np.ones((1,) * x.ndim, np.result_type(x.dtype, np.int8)))
+        result = mean(x, axes, None, keepdims)
+        total = broadcast_to(weights, x.shape)
+        return (result, sum(total, axes, result.dtype, keepdims)) if returned else result
+    weights = convert(weights)
+    if weights.shape != x.shape:
+        if weights.shape != tuple(x.shape[a] for a in axes):
+            raise ShapeError(
+                f"average: weights of shape {weights.shape} fit neither x of shape {x.shape} "
+                f"nor its axes {axes}\n  at {user_line()}"
+            )
+        order = np.argsort(axes)
+        weights = weights.transpose(tuple(int(a) for a in order)) if len(axes) > 1 else weights
+        weights = weights.reshape(tuple(x.shape[a] if a in axes else 1 for a in range(x.ndim)))
+        weights = broadcast_to(weights, x.shape)
+    total = sum(weights, axes, None, keepdims)
+    result = sum(x * weights, axes, None, keepdims) / total
+    return (result, total) if returned else result

@@ -1,0 +1,746 @@
+"""Indexing: reading and writing parts of arrays, with every kind of NumPy index.
+
+An index is taken apart into a static template (integers, slices, ellipses, new axes) and the
+arrays in it, which are inputs of the op and stand as `ARRAY` in the template. Basic indices have
+no arrays and give views.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, implements, is_exclusive
+from eagerflow.core.explain import describe, explain, two_devices, user_line
+from eagerflow.core.record import attach
+from eagerflow.devices import CPU0
+from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.axes import one_axis
+from eagerflow.ops.shape import broadcast_to
+
+__all__ = ["argwhere", "getitem", "nonzero", "put_along_axis", "setitem", "take", "take_along_axis"]
+
+ARRAY = "array"
+_BASIC = (int, slice, type(None), type(Ellipsis))
+
+
+def split_index(index: Any, name: str = "getitem") -> tuple[tuple[Any, ...], list[Any]]:
+    """Return the template of an index and the arrays in it.
+
+    Raises
+    ------
+    DTypeError
+        It holds something that cannot select: a float, a string.
+    """
+    template: list[Any] = []
+    arrays: list[Any] = []
+    for item in index if type(index) is tuple else (index,):
+        kind = type(item)
+        if kind is slice:
+            template.append(item if _plain_slice(item) else _read_slice(item))
+        elif kind is int or item is None or item is Ellipsis:
+            template.append(item)
+        elif isinstance(item, np.integer):
+            template.append(int(item))
+        else:
+            template.append(ARRAY)
+            arrays.append(_read_indices(item, name))
+    return tuple(template), arrays
+
+
+def _plain_slice(item: slice) -> bool:
+    for part in (item.start, item.stop, item.step):
+        if part is not None and type(part) is not int:
+            return False
+    return True
+
+
+def _read_slice(item: slice) -> slice:
+    try:
+        return slice(*[None if part is None else operator.index(part) for part in (item.start, item.stop, item.step)])
+    except TypeError:
+        raise DTypeError(f"getitem: the parts of a slice are integers or None, got {item}\n  at {user_line()}") from None
+
+
+def _read_indices(item: Any, name: str) -> Any:
+    if isinstance(item, ArrayMethods):
+        array: Any = item._read()
+    elif isinstance(item, list | tuple) and not len(item):
+        array = np.empty(0, np.intp)
+    elif isinstance(item, np.ndarray | np.bool_ | bool | list | tuple):
+        array = convert(item, copy=False) if isinstance(item, list | tuple) else np.asarray(item)
+    elif hasattr(item, "dtype"):
+        array = convert(item)
+    else:
+        array = item
+    kind = getattr(getattr(array, "dtype", None), "kind", "O")
+    if kind not in "iub":
+        raise DTypeError(
+            f"{name}: an index is an integer, a slice, ..., None, or an array of integers or booleans, "
+            f"got {describe(array)}; cast it with astype(int)\n  at {user_line()}"
+        )
+    return array
+
+
+def join_index(template: tuple[Any, ...], arrays: Any) -> tuple[Any, ...]:
+    """Put the arrays back into a template."""
+    if not arrays:
+        return template
+    rest = iter(arrays)
+    return tuple([next(rest) if type(item) is str else item for item in template])
+
+
+def _checked(xp: Any, shape: tuple[int, ...], template: tuple[Any, ...], arrays: Any) -> tuple[Any, ...]:
+    """Return the joined index; namespaces that do not check bounds themselves get them checked here."""
+    index = join_index(template, arrays)
+    if xp is not np and arrays:
+        axis = 0
+        used = sum(_axes_of(item) for item in index)
+        for item in index:
+            if item is Ellipsis:
+                axis += len(shape) - used
+            elif hasattr(item, "dtype") and item.dtype.kind in "iu" and item.size:
+                side = shape[axis]
+                low, high = int(item.min()), int(item.max())
+                if low < -side or high >= side:
+                    wrong = low if low < -side else high
+                    raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {side}")
+                axis += 1
+            else:
+                axis += _axes_of(item)
+    return index
+
+
+def _axes_of(item: Any) -> int:
+    """Return how many axes of the indexed array an item of an index takes up."""
+    if item is None or item is Ellipsis:
+        return 0
+    return item.ndim if hasattr(item, "dtype") and item.dtype.kind == "b" else 1
+
+
+# The shape of a result, from NumPy itself: arrays of one repeated byte need no memory.
+def _shape_rule(shape: tuple[int, ...], template: tuple[Any, ...], indices: Any) -> tuple[int, ...]:
+    arrays = []
+    for spec in indices:
+        if spec.dtype.kind == "b":
+            raise ShapeError("getitem: the shape of x[mask] depends on the values of the mask, not only on its shape")
+        arrays.append(np.broadcast_to(np.intp(0), spec.shape))
+    return np.broadcast_to(np.False_, shape)[join_index(template, arrays)].shape
+
+
+# --- basic indices: views -------------------------------------------------------------------
+
+
+def _sample_basic(draw: Draw) -> tuple[tuple[int, ...], tuple[Any, ...]]:
+    shape = draw.shape(min_dims=0)
+    index: list[Any] = []
+    for side in shape[: draw.integer(0, len(shape))]:
+        kind = draw.integer(0, 3)
+        if kind == 0:
+            index.append(draw.integer(-side, side - 1))
+        elif kind == 1:
+            index.append(None)
+            index.append(slice(None))
+        elif kind == 2:
+            index.append(slice(draw.integer(-side, side), draw.integer(0, side), draw.choice([None, 1, 2])))
+        else:
+            index.append(slice(None, None, -1))
+    if draw.flag():
+        index.append(Ellipsis)
+    return shape, tuple(index)
+
+
+def _sample_getitem(draw: Draw) -> Sample:
+    shape, index = _sample_basic(draw)
+    return Sample((draw.array(shape),), {"index": index})
+
+
+_getitem = Op(
+    "getitem", lambda xp, x, *, index: x[index], inputs="x", infer=lambda x, *, index: Spec(_shape_rule(x.shape, index, ()), x.dtype),
+    sample=_sample_getitem, vjp=lambda g, shape, index: _embed(g, shape=shape, index=index), fusion="view", onnx="Slice", kinds="fc",
+)  # fmt: skip
+
+
+def _embed_kernel(xp: Any, x: Any, *, shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
+    out = xp.zeros(shape, x.dtype)
+    out[index] = x
+    return out
+
+
+def _sample_embed(draw: Draw) -> Sample:
+    shape, index = _sample_basic(draw)
+    return Sample((draw.array(_shape_rule(shape, index, ())),), {"shape": shape, "index": index})
+
+
+# The gradient of reading a part: zeros of the whole's shape, with the part in its place.
+_embed = Op(
+    "embed", _embed_kernel, inputs="x", infer=lambda x, *, shape, index: Spec(shape, x.dtype), sample=_sample_embed,
+    vjp=lambda g, index: _getitem(g, index=index), flops=0, kinds="fc",
+)  # fmt: skip
+
+
+def read_part(x: Tensor, index: tuple[Any, ...]) -> Tensor:
+    """Return a part of `x`, by an index of integers and slices only."""
+    return _getitem(x, index=index)  # type: ignore[no-any-return]
+
+
+def place_part(x: Tensor, shape: tuple[int, ...], index: tuple[Any, ...]) -> Tensor:
+    """Return zeros of `shape` with `x` at a basic index."""
+    return _embed(x, shape=shape, index=index)  # type: ignore[no-any-return]
+
+
+# --- indices that hold arrays -----------------------------------------------------------------
+
+
+def _sample_advanced(draw: Draw) -> tuple[tuple[int, ...], tuple[Any, ...], list[Any]]:
+    shape = draw.shape(min_dims=1)
+    template: list[Any] = []
+    arrays: list[Any] = []
+    common = draw.shape(max_dims=2)
+    for side in shape:
+        kind = draw.integer(0, 2)
+        if kind == 0 or (not arrays and len(template) == len(shape) - 1):
+            template.append(ARRAY)
+            arrays.append(draw.array(draw.broadcastable(common), -side, side - 1, np.int64))
+        elif kind == 1:
+            template.append(slice(None))
+        else:
+            template.append(draw.integer(0, side - 1))
+    return shape, tuple(template), arrays
+
+
+def _sample_gather(draw: Draw) -> Sample:
+    shape, template, arrays = _sample_advanced(draw)
+    return Sample((draw.array(shape), *arrays), {"index": template})
+
+
+_gather = Op(
+    "gather", lambda xp, x, *indices, index: x[_checked(xp, x.shape, index, indices)], inputs="x *indices",
+    infer=lambda x, *indices, index: Spec(_shape_rule(x.shape, index, indices), x.dtype), sample=_sample_gather,
+    vjp=(lambda g, indices, shape, index: _scatter_add(g, *indices, shape=shape, index=index), None),
+    onnx="GatherND", flops=0, kinds="fc",
+)  # fmt: skip
+
+
+def _scatter_add_kernel(xp: Any, x: Any, *indices: Any, shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
+    out = xp.zeros(shape, x.dtype)
+    xp.add.at(out, join_index(index, indices), x)
+    return out
+
+
+def _scatter_add_cpu(x: np.ndarray, *indices: np.ndarray, shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
+    out = np.zeros(shape, x.dtype)
+    if not x.size:
+        return out
+    whole = join_index(index, indices)
+    if all([array.dtype.kind == "b" for array in indices]):
+        out[whole] = x  # a mask names every place once
+        return out
+    # NumPy adds at repeated places fast in one dimension only, so places become flat positions.
+    if len(indices) == 1 and index[0] is ARRAY and len(index) == 1:
+        row = out.size // shape[0]
+        places = indices[0].astype(np.intp, copy=False).reshape(-1, 1) * row
+        positions = (places + np.arange(row)).reshape(-1) if row != 1 else places.reshape(-1)
+    else:
+        positions = np.arange(out.size).reshape(shape)[whole].reshape(-1)
+    np.add.at(out.reshape(-1), positions, np.ascontiguousarray(x).reshape(-1))
+    return out
+
+
+def _sample_scatter(draw: Draw) -> Sample:
+    shape, template, arrays = _sample_advanced(draw)
+    specs = [Spec(array.shape, array.dtype) for array in arrays]
+    return Sample((draw.array(_shape_rule(shape, template, specs)), *arrays), {"shape": shape, "index": template})
+
+
+_scatter_add = Op(
+    "scatter_add", _scatter_add_kernel, inputs="x *indices", infer=lambda x, *indices, shape, index: Spec(shape, x.dtype),
+    sample=_sample_scatter, vjp=(lambda g, indices, index: _gather(g, *indices, index=index), None),
+    onnx="ScatterND", kinds="fc",
+)  # fmt: skip
+_scatter_add.register_kernel("cpu", _scatter_add_cpu)
+
+
+def _gather_cpu(x: np.ndarray, *indices: np.ndarray, index: tuple[Any, ...]) -> Any:
+    # Along one axis `take` is faster than an index, and the same.
+    if len(indices) == 1 and index[-1] is ARRAY and indices[0].dtype.kind != "b" and x.ndim:
+        axis = len(index) - 1
+        if not axis or all([type(item) is slice and item == _ALL for item in index[:-1]]):
+            return x.take(indices[0], axis)
+    return x[join_index(index, indices)]
+
+
+_ALL = slice(None)
+_gather.register_kernel("cpu", _gather_cpu)
+
+
+def getitem(x: Any, index: Any, /) -> Tensor:
+    """Return ``x[index]``.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    index : index expression
+        Integers, slices, ``...``, ``None``, boolean masks, integer arrays or Tensors, or a tuple of
+        these, with the meaning that NumPy gives to them.
+
+    Returns
+    -------
+    Tensor
+        The part; a gradient adds up where an index names a place more than once.
+
+    Raises
+    ------
+    IndexOutOfBoundsError
+        An integer outside its axis; more indices than axes; a mask of another shape.
+    DTypeError
+        An index that is neither integer nor boolean.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> x = ef.asarray([[1.0, 2.0], [3.0, 4.0]])
+    >>> x[:, 0], x[x > 2]
+    (Tensor([1., 3.]), Tensor([3., 4.]))
+    """
+    kind = type(index)
+    if kind is int or (kind is slice and _plain_slice(index)):
+        return _getitem(x, index=(index,))  # type: ignore[no-any-return]
+    template, arrays = split_index(index)
+    if not arrays:
+        return _getitem(x, index=template)  # type: ignore[no-any-return]
+    return _gather(x, *arrays, index=template)  # type: ignore[no-any-return]
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def _setitem_kernel(xp: Any, x: Any, value: Any, *indices: Any, index: tuple[Any, ...]) -> Any:
+    where = _checked(xp, x.shape, index, indices)
+    out = x.copy()
+    out[where] = value
+    return out
+
+
+def _sample_setitem(draw: Draw) -> Sample:
+    if draw.flag():
+        shape, template = _sample_basic(draw)
+        arrays: list[Any] = []
+    else:
+        shape, template, arrays = _sample_advanced(draw)
+    part = _shape_rule(shape, template, [Spec(array.shape, array.dtype) for array in arrays])
+    return Sample((draw.array(shape), draw.array(draw.broadcastable(part)), *arrays), {"index": template})
+
+
+def _leading(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    # NumPy lets the value have more axes than the places, if they are of length one.
+    return g if g.ndim >= len(shape) else g.reshape((1,) * (len(shape) - g.ndim) + g.shape)
+
+
+_setitem = Op(
+    "setitem", _setitem_kernel, inputs="x value *indices",
+    infer=lambda x, value, *indices, index: Spec(x.shape, x.dtype), sample=_sample_setitem,
+    vjp=(
+        lambda g, indices, index: _setitem(g, 0, *indices, index=index),
+        lambda g, indices, shape, index: _leading(_read_written(g, *indices, index=index), shape),
+        None,
+    ),
+    onnx="ScatterND", flops=0, kinds="fc",
+)  # fmt: skip
+
+
+def _read_written_kernel(xp: Any, x: Any, *indices: Any, index: tuple[Any, ...]) -> Any:
+    whole = join_index(index, indices)
+    part = x[whole]
+    if all(array.dtype.kind == "b" for array in indices):
+        return part
+    # Of values written to one place only the last is there: number the writes, and read who won.
+    numbers = xp.arange(part.size).reshape(part.shape)
+    winner = xp.zeros(x.shape, numbers.dtype)
+    winner[whole] = numbers
+    return xp.where(winner[whole] == numbers, part, x.dtype.type(0))
+
+
+# The gradient for values that were written: that of the places, but nothing for overwritten values.
+_read_written = Op(
+    "read_written", _read_written_kernel, inputs="x *indices",
+    infer=lambda x, *indices, index: Spec(_shape_rule(x.shape, index, indices), x.dtype), sample=_sample_gather,
+    vjp=(lambda g, indices, shape, index: _write(g, *indices, shape=shape, index=index), None),
+    flops=0, kinds="fc",
+)  # fmt: skip
+
+
+def _write_kernel(xp: Any, x: Any, *indices: Any, shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
+    out = xp.zeros(shape, x.dtype)
+    out[join_index(index, indices)] = x
+    return out
+
+
+_write = Op(
+    "write", _write_kernel, inputs="x *indices", infer=lambda x, *indices, shape, index: Spec(shape, x.dtype),
+    sample=_sample_scatter, vjp=(lambda g, indices, index: _read_written(g, *indices, index=index), None),
+    onnx="ScatterND", flops=0, kinds="fc",
+)  # fmt: skip
+
+
+_SCALARS = (bool, int, float, complex)
+
+
+def _read_value(x: Tensor, value: Any) -> Any:
+    """Return a value to write into `x` as a Tensor or Python scalar, checked to fit its dtype."""
+    if type(value) not in _SCALARS:
+        value = value._read() if isinstance(value, ArrayMethods) else convert(value, copy=False)
+    if (value.dtype.kind == "c" if hasattr(value, "dtype") else type(value) is complex) and x.dtype.kind != "c":
+        raise DTypeError(
+            f"setitem: complex numbers do not fit into a Tensor of dtype {x.dtype}; write value.real, or cast the Tensor"
+            f"\n  at {user_line()}"
+        )
+    return value
+
+
+def setitem(x: Any, index: Any, value: Any, /) -> Tensor:
+    """Return a copy of `x` in which ``x[index]`` is `value`.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    index : index expression
+        As for `getitem`. Of values for one and the same place the last counts.
+    value : array_like
+        Broadcast to the shape of ``x[index]`` and cast to the dtype of `x`.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
+
+    Raises
+    ------
+    IndexOutOfBoundsError, DTypeError
+        As `getitem`; or `value` is complex and `x` is not.
+    ShapeError
+        `value` does not broadcast to ``x[index]``.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.setitem(ef.zeros(3), slice(1, None), [5.0, 6.0])
+    Tensor([0., 5., 6.])
+    """
+    source = convert(x)
+    template, arrays = split_index(index, "setitem")
+    return _setitem(source, _read_value(source, value), *arrays, index=template)  # type: ignore[no-any-return]
+
+
+def assign(self: Tensor, index: Any, value: Any) -> None:
+    """Give the handle `self` a new value, that of ``x[index] = value``.
+
+    In place where nothing else sees the old one.
+    """
+    template, arrays = split_index(index, "setitem")
+    value = _read_value(self, value)
+    operands = (self, value, *arrays)
+    # Only when all is concrete: other interpreters see the op.
+    ready = self._device is CPU0 and all([x is not self and type(x) in _CONCRETE for x in operands[1:]])
+    if not (ready and is_exclusive(self)):
+        changed = _setitem(self, value, *arrays, index=template)
+        self._data = changed._data
+        self._rec = changed._rec
+        return
+    if any([type(x) is Tensor and x._device is not CPU0 for x in operands]):
+        raise two_devices(_setitem, operands)
+    raw = [x._data if type(x) is Tensor else x for x in operands]
+    try:
+        raw[0][join_index(template, raw[2:])] = raw[1]
+    except Exception as error:
+        raise explain(_setitem, raw, {"index": template}, error) from error
+    parents = tuple([x._rec if type(x) is Tensor else None for x in operands])
+    if not any([parent is not None for parent in parents]):
+        return
+    # The record keeps the indices: arrays of the user as copies.
+    kept = (None, None, *[x._data if type(x) is Tensor else np.array(x) for x in arrays], None)
+    self._rec = attach(_setitem, parents, kept, {"index": template}, self.shape, self.dtype, self._device)
+
+
+_CONCRETE = (Tensor, np.ndarray, *_SCALARS)
+
+
+# --- along an axis ------------------------------------------------------------------------------
+
+
+@implements(np.take)
+def take(x: Any, indices: Any, /, axis: int | None = None, *, out: None = None, mode: str = "raise") -> Tensor:
+    """Return the elements at `indices` along an axis.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    indices : array_like of int
+        Positions; negative ones count from the end.
+    axis : int, optional
+        The axis; without it `x` is read as flat.
+    out : None
+        For NumPy's signature.
+    mode : {"raise", "wrap", "clip"}
+        What to do with positions out of bounds.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x` with that of `indices` in place of the axis.
+
+    Raises
+    ------
+    IndexOutOfBoundsError
+        A position outside the axis.
+    DTypeError
+        Positions that are no integers.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.take([[1.0, 2.0], [3.0, 4.0]], [1, 0, 1], axis=1)
+    Tensor([[2., 1., 2.],
+            [4., 3., 4.]])
+    """
+    source = convert(x)
+    if axis is None:
+        source, axis = source.reshape(-1), 0
+    axis = one_axis(axis, source.ndim, "take")
+    if mode == "raise" and type(indices) is int:
+        return _getitem(source, index=(*(_ALL,) * axis, indices))  # type: ignore[no-any-return]
+    places = _read_indices(indices if isinstance(indices, list | tuple) else convert(indices, copy=False), "take")
+    if places.dtype.kind == "b":
+        raise DTypeError(f"take: positions are integers, got booleans; use x[mask]\n  at {user_line()}")
+    if mode != "raise":
+        side = source.shape[axis]
+        places = places % side if mode == "wrap" else places.clip(0, side - 1)
+    return _gather(source, places, index=(*(_ALL,) * axis, ARRAY))  # type: ignore[no-any-return]
+
+
+def _sample_along(draw: Draw) -> tuple[tuple[int, ...], Any, int]:
+    shape = draw.shape(min_dims=1)
+    axis = draw.integer(0, len(shape) - 1)
+    wanted = tuple(draw.integer(1, 4) if i == axis else side for i, side in enumerate(shape))
+    return shape, draw.array(wanted, -shape[axis], shape[axis] - 1, np.int64), axis
+
+
+def _sample_take_along(draw: Draw) -> Sample:
+    shape, indices, axis = _sample_along(draw)
+    return Sample((draw.array(shape), indices), {"axis": axis})
+
+
+def _sample_add_along(draw: Draw) -> Sample:
+    shape, indices, axis = _sample_along(draw)
+    return Sample((draw.array(indices.shape), indices), {"shape": shape, "axis": axis})
+
+
+_take_along_axis = Op(
+    "take_along_axis", lambda xp, x, indices, *, axis: xp.take_along_axis(x, indices, axis), inputs="x indices",
+    infer=lambda x, indices, *, axis: Spec(indices.shape, x.dtype), sample=_sample_take_along,
+    vjp=(lambda g, indices, shape, axis: _add_along_axis(g, indices, shape=shape, axis=axis), None),
+    onnx="GatherElements", flops=0, kinds="fc",
+)  # fmt: skip
+
+
+def _add_along_kernel(xp: Any, x: Any, indices: Any, *, shape: tuple[int, ...], axis: int) -> Any:
+    out = xp.zeros(shape, x.dtype)
+    places = xp.take_along_axis(xp.arange(out.size).reshape(shape), indices, axis)
+    xp.add.at(out.reshape(-1), places.reshape(-1), x.reshape(-1))
+    return out
+
+
+_add_along_axis = Op(
+    "add_along_axis", _add_along_kernel, inputs="x indices",
+    infer=lambda x, indices, *, shape, axis: Spec(shape, x.dtype), sample=_sample_add_along,
+    vjp=(lambda g, indices, axis: _take_along_axis(g, indices, axis=axis), None), onnx="ScatterElements", kinds="fc",
+)  # fmt: skip
+
+
+def _along(name: str, x: Tensor, indices: Any, axis: int) -> tuple[Tensor, Tensor, int]:
+    """Check the operands of an operation along an axis, and broadcast their other axes."""
+    places = convert(indices, copy=False)
+    if places.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: indices are integers, got dtype {places.dtype}\n  at {user_line()}")
+    if places.ndim != x.ndim:
+        raise ShapeError(
+            f"{name}: x and indices need as many axes as each other, got shapes {x.shape} and {places.shape}"
+            f"\n  at {user_line()}"
+        )
+    axis = one_axis(axis, x.ndim, name)
+    rest = [(1 if i == axis else a, 1 if i == axis else b) for i, (a, b) in enumerate(zip(x.shape, places.shape))]
+    if any(a != b for a, b in rest):
+        if any(a != b and 1 not in (a, b) for a, b in rest):
+            raise ShapeError(
+                f"{name}: the shapes {x.shape} and {places.shape} do not broadcast beside axis {axis}"
+                f"\n  at {user_line()}"
+            )
+        common = [b if a == 1 else a for a, b in rest]
+        x = broadcast_to(x, (*common[:axis], x.shape[axis], *common[axis + 1 :]))
+        places = broadcast_to(places, (*common[:axis], places.shape[axis], *common[axis + 1 :]))
+    return x, places, axis
+
+
+@implements(np.take_along_axis)
+def take_along_axis(x: Any, indices: Any, /, axis: int | None = -1) -> Tensor:
+    """Return, for each line of `x` along an axis, the elements at the positions in `indices`.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    indices : array_like of int
+        Positions along the axis; the other axes broadcast with those of `x`. What `argsort` gives fits.
+    axis : int or None
+        The axis; None reads `x` as flat.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `indices`.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit together.
+    IndexOutOfBoundsError
+        A position outside the axis.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.take_along_axis([[1.0, 2.0], [3.0, 4.0]], [[1], [0]], axis=1)
+    Tensor([[2.],
+            [3.]])
+    """
+    source = convert(x)
+    if axis is None:
+        source, axis = source.reshape(-1), 0
+    source, places, axis = _along("take_along_axis", source, indices, axis)
+    return _take_along_axis(source, places, axis=axis)  # type: ignore[no-any-return]
+
+
+def put_along_axis(x: Any, indices: Any, values: Any, /, axis: int | None = -1) -> Tensor:
+    """Return a copy of `x` with `values` written at the positions that `take_along_axis` reads.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    indices : array_like of int
+        Positions along the axis.
+    values : array_like
+        Broadcast to the shape of `indices`.
+    axis : int or None
+        The axis; None reads `x` as flat.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
+
+    Raises
+    ------
+    ShapeError, IndexOutOfBoundsError
+        As `take_along_axis`.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.put_along_axis(ef.zeros((2, 2)), [[1], [0]], 5.0, axis=1)
+    Tensor([[0., 5.],
+            [5., 0.]])
+    """
+    source = convert(x)
+    shape = source.shape
+    if axis is None:
+        source, axis = source.reshape(-1), 0
+    _, places, axis = _along("put_along_axis", source, indices, axis)
+    sides = places.shape
+    index: list[Any] = [np.arange(n).reshape((-1,) + (1,) * (len(sides) - i - 1)) for i, n in enumerate(sides)]
+    index[axis] = places
+    return setitem(source, tuple(index), values).reshape(shape)
+
+
+@implements(np.put_along_axis)
+def _put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
+    assign(arr, ..., put_along_axis(arr, indices, values, axis))
+
+
+# --- finding ------------------------------------------------------------------------------------
+
+
+def _sample_mask(draw: Draw) -> Sample:
+    return Sample((draw.array(draw.shape(min_dims=1), dtype=np.bool_),))
+
+
+_nonzero = Op(
+    "nonzero", "nonzero", inputs="x", infer=lambda x: (Spec((None,), np.intp),) * x.ndim, sample=_sample_mask,
+    no_gradient="positions are integers", outputs=-1,
+)  # fmt: skip
+
+
+@implements(np.nonzero)
+def nonzero(x: Any, /) -> tuple[Tensor, ...]:
+    """Return the positions of the elements that are not zero.
+
+    Parameters
+    ----------
+    x : array_like
+        Input of one axis or more.
+
+    Returns
+    -------
+    tuple of Tensor
+        Per axis the integer positions along it, in row-major order.
+
+    Raises
+    ------
+    ShapeError
+        The input has no axes.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.nonzero([0.0, 5.0, 7.0])
+    (Tensor([1, 2]),)
+    """
+    source = convert(x)
+    if not source.ndim:
+        raise ShapeError(f"nonzero: expected an array with axes, got shape (); use x.reshape(1)\n  at {user_line()}")
+    return _nonzero(source)  # type: ignore[no-any-return]
+
+
+_argwhere = Op(
+    "argwhere", "argwhere", inputs="x", infer=lambda x: Spec((None, x.ndim), np.intp), sample=_sample_mask,
+    no_gradient="positions are integers",
+)  # fmt: skip
+
+
+@implements(np.argwhere)
+def argwhere(x: Any, /) -> Tensor:
+    """Return the positions of the elements that are not zero, one a row.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+
+    Returns
+    -------
+    Tensor
+        Integers of shape ``(count, x.ndim)``.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.argwhere([[0.0, 5.0], [7.0, 0.0]])
+    Tensor([[0, 1],
+            [1, 0]])
+    """
+    return _argwhere(x)  # type: ignore[no-any-return]

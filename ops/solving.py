@@ -1,0 +1,549 @@
+"""Linear systems: solve, inverse, determinant, and powers of matrices."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core.explain import user_line
+from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.contraction import matmul
+
+__all__ = ["det", "inv", "matrix_power", "matrix_rank", "pinv", "slogdet", "solve"]
+
+_SINGULAR = (
+    "a matrix is singular, so that there is no unique solution; ef.linalg.pinv gives the one of least squares, "
+    "and adding a small multiple of the identity helps where it is singular by rounding only"
+)
+
+
+class SlogdetResult(NamedTuple):
+    """Sign, and logarithm of the absolute value, of determinants."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+def conjugate(x: Tensor) -> Tensor:
+    """Return the complex conjugate; real Tensors as they are."""
+    return x.conj() if x.dtype.kind == "c" else x
+
+
+def adjoint(x: Tensor) -> Tensor:
+    """Return the conjugate transpose of matrices."""
+    return conjugate(x).mT
+
+
+def constant(values: np.ndarray, like: Tensor) -> Tensor:
+    """Return constant real values in the precision and on the device of `like`."""
+    return convert(values, real_dtype(like.dtype), like.device)
+
+
+def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return what linear algebra computes in: integers become float64."""
+    return dtype if dtype.kind in "fc" else np.dtype(np.float64)
+
+
+def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the real parts of what linear algebra computes."""
+    dtype = result_dtype(dtype)
+    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+
+
+def matrices(x: Any, name: str, square: bool = False) -> Tensor:
+    """Return `x` as a Tensor that holds matrices in its last two axes.
+
+    Raises
+    ------
+    ShapeError
+        Fewer than two axes, or matrices that are not square where `square`.
+    """
+    x = convert(x)
+    if x.ndim < 2 or (square and x.shape[-1] != x.shape[-2]):
+        kind = "square matrices" if square else "matrices"
+        raise ShapeError(f"{name}: expected {kind} in the last two axes, got shape {x.shape}\n  at {user_line()}")
+    return x
+
+
+def saying(message: str, function: Callable[..., Any], *arrays: Any) -> Any:
+    """Call a function of the array library; a failure says `message`."""
+    try:
+        return function(*arrays)
+    except np.linalg.LinAlgError:
+        raise np.linalg.LinAlgError(message) from None
+
+
+def same_inexact(x: Spec, **attrs: Any) -> Spec:
+    """Shape rule: as the input, in floating point."""
+    return Spec(x.shape, result_dtype(x.dtype))
+
+
+def sample_invertible(draw: Draw) -> Sample:
+    """Draw well-conditioned square matrices."""
+    n = draw.integer(1, 4)
+    x = draw.array((*draw.shape(max_dims=1), n, n), -1, 1)
+    return Sample((x + (n + 2) * np.eye(n),))
+
+
+def _cubic(factor: float) -> Callable[..., float]:
+    return lambda x, **attrs: factor * x.size * min(x.shape[-2:])
+
+
+def _solve_kernel(xp: Any, a: Any, b: Any) -> Any:
+    return saying(_SINGULAR, xp.linalg.solve, a, b)
+
+
+def _solve_rule(a: Spec, b: Spec) -> Spec:
+    dtype = result_dtype(np.result_type(a.dtype, b.dtype))
+    if b.ndim == 1:
+        return Spec(a.shape[:-1], dtype)
+    return Spec(np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) + b.shape[-2:], dtype)
+
+
+def _solve_matrix_vjp(g: Tensor, a: Tensor, out: Tensor, shape: tuple[int, ...]) -> Tensor:
+    column = _solve_rhs_vjp(g, a)
+    if out.ndim == len(shape) - 1:
+        return -(column.reshape((*column.shape, 1)) * out.reshape((*out.shape[:-1], 1, out.shape[-1])))
+    return -matmul(column, out.mT)
+
+
+def _solve_rhs_vjp(g: Tensor, a: Tensor) -> Tensor:
+    # A stack of vectors (from one vector b) must not be taken for a matrix.
+    if g.ndim == a.ndim - 1 and g.ndim > 1:
+        return _solve(a.mT, g.reshape((*g.shape, 1))).reshape(g.shape)  # type: ignore[no-any-return]
+    return _solve(a.mT, g)  # type: ignore[no-any-return]
+
+
+def _sample_solve(draw: Draw) -> Sample:
+    n = draw.integer(1, 4)
+    batch = draw.shape(max_dims=2, max_side=3)
+    a = draw.array((*batch, n, n), -1, 1) + (n + 2) * np.eye(n)
+    if draw.flag():
+        return Sample((a, draw.array((n,))))
+    return Sample((a, draw.array((*draw.broadcastable(batch), n, draw.integer(1, 3)))))
+
+
+_solve = Op(
+    "solve",
+    _solve_kernel,
+    inputs="a b",
+    infer=_solve_rule,
+    sample=_sample_solve,
+    vjp=(_solve_matrix_vjp, _solve_rhs_vjp),
+    flops=lambda a, b: a.size * a.shape[-1] * 2 / 3 + 2.0 * a.shape[-1] * b.size,
+    kinds="fc",
+)
+
+
+@implements(np.linalg.solve)
+def solve(a: Any, b: Any, /) -> Tensor:
+    """Solve the linear systems ``a @ x = b``.
+
+    Parameters
+    ----------
+    a : array_like
+        Square matrices in the last two axes; the other axes broadcast with those of `b`.
+    b : array_like
+        With one axis a vector for all systems, otherwise matrices with a system in each column.
+
+    Returns
+    -------
+    Tensor
+        The solutions x.
+
+    Raises
+    ------
+    ShapeError
+        `a` is not square, or its side is not the length of `b`.
+    numpy.linalg.LinAlgError
+        A matrix is singular.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.linalg.solve([[2.0, 0.0], [0.0, 4.0]], [2.0, 2.0])
+    Tensor([1. , 0.5])
+    """
+    a, b = matrices(a, "solve", square=True), convert(b)
+    if not b.ndim or b.shape[0 if b.ndim == 1 else -2] != a.shape[-1]:
+        raise ShapeError(f"solve: the sizes do not meet: a is {a.shape} and b {b.shape}\n  at {user_line()}")
+    result: Tensor = _solve(a, b)
+    return result
+
+
+def _inv_vjp(g: Tensor, out: Tensor) -> Tensor:
+    transposed = out.mT
+    return -matmul(matmul(transposed, g), transposed)
+
+
+_inv = Op(
+    "inv",
+    lambda xp, x: saying(_SINGULAR, xp.linalg.inv, x),
+    inputs="x",
+    infer=same_inexact,
+    sample=sample_invertible,
+    vjp=_inv_vjp,
+    flops=_cubic(2),
+    kinds="fc",
+)
+
+
+@implements(np.linalg.inv)
+def inv(x: Any, /) -> Tensor:
+    """Invert matrices.
+
+    Parameters
+    ----------
+    x : array_like
+        Square matrices in the last two axes.
+
+    Returns
+    -------
+    Tensor
+        The inverses.
+
+    Raises
+    ------
+    ShapeError
+        The matrices are not square.
+    numpy.linalg.LinAlgError
+        A matrix is singular.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.linalg.inv([[2.0, 0.0], [0.0, 4.0]])
+    Tensor([[0.5 , 0.  ],
+            [0.  , 0.25]])
+    """
+    result: Tensor = _inv(matrices(x, "inv", square=True))
+    return result
+
+
+# The gradient of a determinant is the matrix of cofactors. It exists where the inverse does not.
+
+
+def _cofactor_kernel(xp: Any, x: Any) -> Any:
+    value = xp.linalg.det(x)
+    if bool((value != 0).all()) and bool(xp.isfinite(value).all()):
+        return xp.swapaxes(xp.linalg.inv(x), -1, -2) * value[..., None, None]
+    # det(U S Vh) = det(U) det(Vh) prod(S): each cofactor leaves one of the singular values out.
+    u, s, vh = xp.linalg.svd(x)
+    ones = xp.ones_like(s[..., :1])
+    before = xp.cumprod(xp.concatenate([ones, s[..., :-1]], axis=-1), axis=-1)
+    after = xp.cumprod(xp.concatenate([ones, s[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
+    phase = (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None]
+    return phase * xp.matmul(u.conj() * (before * after)[..., None, :], vh.conj())
+
+
+def _cofactor_vjp(g: Tensor, x: Tensor) -> Tensor:
+    inverse = _inv(x)
+    transposed = inverse.mT
+    weight = _det(x).reshape((*x.shape[:-2], 1, 1))
+    inside = (g * transposed).sum(axis=(-2, -1), keepdims=True)
+    return weight * (inside * transposed - matmul(matmul(transposed, g.mT), transposed))
+
+
+_cofactor = Op(
+    "cofactor",
+    _cofactor_kernel,
+    inputs="x",
+    infer=same_inexact,
+    sample=sample_invertible,
+    vjp=_cofactor_vjp,
+    flops=_cubic(3),
+    kinds="fc",
+)
+
+_det = Op(
+    "det",
+    lambda xp, x: xp.linalg.det(x),
+    inputs="x",
+    infer=lambda x: Spec(x.shape[:-2], result_dtype(x.dtype)),
+    sample=sample_invertible,
+    vjp=lambda g, x: g.reshape((*g.shape, 1, 1)) * _cofactor(x),
+    flops=_cubic(2 / 3),
+    kinds="fc",
+)
+
+
+@implements(np.linalg.det)
+def det(x: Any, /) -> Tensor:
+    """Return the determinants of matrices.
+
+    Parameters
+    ----------
+    x : array_like
+        Square matrices in the last two axes.
+
+    Returns
+    -------
+    Tensor
+        One determinant for each matrix.
+
+    Raises
+    ------
+    ShapeError
+        The matrices are not square.
+
+    Notes
+    -----
+    The gradient, the matrix of cofactors, is right for singular matrices too. The second
+    derivative needs the inverse, and raises where there is none.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.linalg.det([[2.0, 0.0], [0.0, 4.0]])
+    Tensor(8.)
+    """
+    result: Tensor = _det(matrices(x, "det", square=True))
+    return result
+
+
+def _slogdet_vjp(g: list[Tensor | None], x: Tensor, out: tuple[Tensor, Tensor]) -> Tensor:
+    on_sign, on_log = g
+    transposed = _inv(x).mT
+    weight: Any = 0.0 if on_log is None else on_log
+    if on_sign is not None and on_sign.dtype.kind == "c":
+        weight = weight + 1j * (on_sign * out[0]).imag
+    return transposed * (weight.reshape((*weight.shape, 1, 1)) if isinstance(weight, Tensor) else weight)
+
+
+_slogdet = Op(
+    "slogdet",
+    lambda xp, x: xp.linalg.slogdet(x),
+    inputs="x",
+    outputs=2,
+    infer=lambda x: (Spec(x.shape[:-2], result_dtype(x.dtype)), Spec(x.shape[:-2], real_dtype(x.dtype))),
+    sample=sample_invertible,
+    vjp=_slogdet_vjp,
+    flops=_cubic(2 / 3),
+    kinds="fc",
+)
+
+
+@implements(np.linalg.slogdet)
+def slogdet(x: Any, /) -> SlogdetResult:
+    """Return sign and logarithm of the determinants of matrices.
+
+    Parameters
+    ----------
+    x : array_like
+        Square matrices in the last two axes.
+
+    Returns
+    -------
+    sign : Tensor
+        -1, 0 or 1; for complex matrices a number of modulus 1, or 0.
+    logabsdet : Tensor
+        Natural logarithm of the absolute value; ``-inf`` for singular matrices.
+
+    Raises
+    ------
+    ShapeError
+        The matrices are not square.
+
+    Notes
+    -----
+    The gradient needs the inverse, and raises ``LinAlgError`` for singular matrices.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> sign, logarithm = ef.linalg.slogdet([[2.0, 0.0], [0.0, -1.0]])
+    >>> sign, logarithm
+    (Tensor(-1.), Tensor(0.69314718))
+    """
+    return SlogdetResult(*_slogdet(matrices(x, "slogdet", square=True)))
+
+
+def _pinv_kernel(xp: Any, x: Any, *, rcond: float, hermitian: bool) -> Any:
+    if hermitian:
+        return xp.linalg.pinv(x, rcond, hermitian=True)
+    return xp.linalg.pinv(x, rcond)
+
+
+def _pinv_vjp(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    g = conjugate(g)
+    outer_left, outer_right = adjoint(out), adjoint(g)
+    gradient = -matmul(matmul(outer_left, g), outer_left)
+    # The parts that move the range and the null space; (I - AP) and (I - PA) kept as products.
+    first = matmul(matmul(outer_right, out), outer_left)
+    second = matmul(outer_left, matmul(out, outer_right))
+    gradient = gradient + first - matmul(x, matmul(out, first)) + second - matmul(matmul(second, out), x)
+    return conjugate(gradient)
+
+
+def _sample_pinv(draw: Draw) -> Sample:
+    m, n = draw.integer(1, 4), draw.integer(1, 4)
+    x = draw.array((*draw.shape(max_dims=1), m, n), -1, 1) + 4 * np.eye(m, n)
+    return Sample((x,), {"rcond": 1e-15, "hermitian": False})
+
+
+_pinv = Op(
+    "pinv",
+    _pinv_kernel,
+    inputs="x",
+    infer=lambda x, **attrs: Spec((*x.shape[:-2], x.shape[-1], x.shape[-2]), result_dtype(x.dtype)),
+    sample=_sample_pinv,
+    vjp=_pinv_vjp,
+    flops=_cubic(14),
+    kinds="fc",
+)
+
+
+@implements(np.linalg.pinv)
+def pinv(x: Any, /, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Tensor:
+    """Return the Moore-Penrose inverses of matrices.
+
+    Parameters
+    ----------
+    x : array_like
+        Matrices in the last two axes.
+    rcond, rtol : float, optional
+        Singular values up to this share of the largest count as zero (two names of one thing);
+        by default 1e-15, with `rtol` missing in NumPy's sense.
+    hermitian : bool
+        Whether the matrices are Hermitian, for which there is a faster way.
+
+    Returns
+    -------
+    Tensor
+        The inverses, with the last two axes exchanged.
+
+    Raises
+    ------
+    ShapeError
+        Fewer than two axes.
+
+    Notes
+    -----
+    The gradient is that at constant rank (G. H. Golub and V. Pereyra, "The differentiation of
+    pseudo-inverses and nonlinear least squares problems whose variables separate", 1973).
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.linalg.pinv([[2.0], [0.0]])
+    Tensor([[0.5, 0. ]])
+    """
+    x = matrices(x, "pinv")
+    cut = rtol if rcond is None else rcond
+    if cut is None:
+        cut = 1e-15 if result_dtype(x.dtype).itemsize > 4 else float(max(x.shape[-2:]) * np.finfo(x.dtype).eps)
+    result: Tensor = _pinv(x, rcond=float(cut), hermitian=bool(hermitian))
+    return result
+
+
+def _rank_kernel(xp: Any, x: Any, *, tol: float | None, rtol: float | None) -> Any:
+    s = xp.linalg.svd(x, compute_uv=False)
+    if tol is None:
+        share = rtol if rtol is not None else max(x.shape[-2:]) * float(xp.finfo(s.dtype).eps)
+        limit = (s.max(axis=-1, keepdims=True) if s.shape[-1] else 0) * share
+    else:
+        limit = tol
+    return (s > limit).sum(axis=-1)
+
+
+_rank = Op(
+    "matrix_rank",
+    _rank_kernel,
+    inputs="x",
+    infer=lambda x, **attrs: Spec(x.shape[:-2], np.intp),
+    sample=lambda draw: Sample((_sample_pinv(draw).inputs[0],), {"tol": None, "rtol": None}),
+    no_gradient="a rank is a count",
+    flops=_cubic(4),
+)
+
+
+@implements(np.linalg.matrix_rank)
+def matrix_rank(x: Any, /, tol: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Tensor:
+    """Count the singular values that are not zero.
+
+    Parameters
+    ----------
+    x : array_like
+        Matrices in the last two axes.
+    tol : float, optional
+        Singular values up to this count as zero.
+    hermitian : bool
+        Taken for compatibility; the result does not depend on it.
+    rtol : float, optional
+        The same as a share of the largest; ``max(M, N) * eps`` if neither is given.
+
+    Returns
+    -------
+    Tensor
+        One integer for each matrix.
+
+    Raises
+    ------
+    ShapeError
+        Fewer than two axes.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.linalg.matrix_rank([[1.0, 2.0], [2.0, 4.0]])
+    Tensor(1)
+    """
+    x = matrices(x, "matrix_rank")
+    result: Tensor = _rank(x, tol=None if tol is None else float(tol), rtol=None if rtol is None else float(rtol))
+    return result
+
+
+@implements(np.linalg.matrix_power)
+def matrix_power(x: Any, n: int, /) -> Tensor:
+    """Raise square matrices to an integer power.
+
+    Parameters
+    ----------
+    x : array_like
+        Square matrices in the last two axes.
+    n : int
+        The power: 0 gives identity matrices, negative ones powers of the inverse.
+
+    Returns
+    -------
+    Tensor
+        The powers.
+
+    Raises
+    ------
+    ShapeError
+        The matrices are not square.
+    DTypeError
+        `n` is no integer.
+    numpy.linalg.LinAlgError
+        A matrix is singular and `n` negative.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.linalg.matrix_power([[1.0, 1.0], [0.0, 1.0]], 3)
+    Tensor([[1., 3.],
+            [0., 1.]])
+    """
+    x = matrices(x, "matrix_power", square=True)
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise DTypeError(f"matrix_power: the power is an integer, got {n!r}\n  at {user_line()}") from None
+    if n == 0:
+        identity = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
+        return convert(identity, x.dtype, x.device)
+    square, power = (inv(x) if n < 0 else x), abs(n)
+    result: Tensor | None = None
+    while True:
+        if power & 1:
+            result = square if result is None else matmul(result, square)
+        power >>= 1
+        if not power:
+            assert result is not None
+            return result
+        square = matmul(square, square)

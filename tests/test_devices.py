@@ -1,0 +1,184 @@
+"""Devices: names, kinds, the current device, copies and their gradients."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import eagerflow as ef
+from eagerflow.devices import DeviceName, Kind, MemoryInfo
+from kinds import FAR
+
+NAMES = st.builds(
+    DeviceName,
+    kind=st.sampled_from(["cpu", "cuda", "my_kind2"]),
+    index=st.none() | st.integers(0, 99),
+    job=st.none() | st.sampled_from(["worker", "ps"]),
+    task=st.none() | st.integers(0, 9),
+)
+
+
+@given(NAMES)
+def test_names_survive_being_written_and_read(name: DeviceName) -> None:
+    assert DeviceName.parse(str(name)) == name
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_name_or_a_device_error(text: str) -> None:
+    try:
+        name = DeviceName.parse(text)
+    except ef.errors.DeviceError as error:
+        assert repr(text) in str(error)
+    else:
+        assert DeviceName.parse(str(name)) == name
+
+
+@pytest.mark.parametrize("name", ["cpu:99", "gpu", "tpu:0", "/job:worker/task:1/device:cpu:0", "cpu:x", "", 3])
+def test_unknown_devices_are_refused(name: Any) -> None:
+    with pytest.raises(ef.errors.DeviceError), ef.device(name):
+        pass
+
+
+def test_cuda_without_cupy_says_what_to_install() -> None:
+    if ef.devices.kinds()["cuda"].count():
+        pytest.skip("CuPy finds a device here")
+    with pytest.raises(ef.errors.DeviceError, match=r"eagerflow\[cuda13\]|NVIDIA driver"):
+        ef.zeros(3, device="cuda:0")
+
+
+def test_device_is_one_object() -> None:
+    cpu = ef.zeros(1).device
+    assert cpu is ef.devices.find("cpu") is ef.devices.CPU0
+    assert pickle.loads(pickle.dumps(cpu)) is cpu
+    assert copy.deepcopy(cpu) is cpu
+    assert repr(cpu) == "cpu:0"
+
+
+def test_memory_figures() -> None:
+    memory = ef.devices.CPU0.memory()
+    assert 0 < memory.free <= memory.total
+    assert memory.used == memory.total - memory.free
+    assert ef.devices.find("far:1").memory() == MemoryInfo(1000, 400)
+    ef.devices.CPU0.synchronize()
+
+
+def test_context_restores_the_device_after_an_exception() -> None:
+    with pytest.raises(KeyError), ef.device("far:1"):
+        assert repr(ef.zeros(2).device) == "far:1"
+        raise KeyError
+    assert ef.zeros(2).device is ef.devices.CPU0
+
+
+def test_threads_have_their_own_current_device() -> None:
+    with ef.device("far:0"), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: repr(ef.zeros(1).device)).result() == "cpu:0"
+        assert repr(ef.zeros(1).device) == "far:0"
+
+
+def test_asyncio_tasks_have_their_own_current_device() -> None:
+    async def task(name: str) -> None:
+        with ef.device(name):
+            for _ in range(5):
+                await asyncio.sleep(0)
+                assert repr(ef.ones(1).device) == name
+
+    async def main() -> None:
+        await asyncio.gather(task("far:0"), task("far:1"), task("cpu:0"))
+
+    asyncio.run(main())
+
+
+def test_operations_run_where_their_inputs_are() -> None:
+    x = ef.ones((2, 2), device="far:1")
+    for y in (x + 1, ef.tanh(x), ef.sum(x, axis=0), x @ x, x[0], ef.concat([x, x])):
+        assert repr(y.device) == "far:1"
+        assert isinstance(y._data, FAR.array_type)
+    assert ef.sum(x).item() == 4.0
+
+
+def test_tensors_on_two_devices_are_refused() -> None:
+    x, y = ef.ones(3), ef.ones(3, device="far:0")
+    for f in (lambda: x + y, lambda: ef.concat([x, y]), lambda: x @ y, lambda: ef.where(x > 0, x, y)):
+        with pytest.raises(ef.errors.DeviceError, match=r"cpu:0.*far:0.*\.to\(device\)"):
+            f()
+
+
+def test_copy_between_devices_and_its_gradient() -> None:
+    x = ef.asarray([1.0, 2.0])
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        y = x.to("far:1") * 3
+        z = ef.sum(y.to("cpu:0") * x)
+    assert repr(y.device) == "far:1" and repr(z.device) == "cpu:0"
+    g = tape.gradient(z, x)
+    assert g.device is x.device
+    np.testing.assert_array_equal(g.numpy(), [6.0, 12.0])
+    assert x.to("cpu:0").device is x.device
+
+
+def test_gradient_on_a_device_stays_there() -> None:
+    v = ef.Variable([1.0, 2.0], device="far:0")
+    with ef.GradientTape() as tape:
+        y = ef.sum(ef.exp(v) * v)
+    g = tape.gradient(y, v)
+    assert repr(g.device) == "far:0"
+    v.assign_sub(0.1 * g)
+    assert repr(v.device) == "far:0"
+
+
+def test_logical_devices() -> None:
+    ef.config.set_logical_devices("cpu", 3)
+    try:
+        assert [name for name in ef.devices.list() if name.startswith("cpu")] == ["cpu:0", "cpu:1", "cpu:2"]
+        x = ef.ones(2, device="cpu:2")
+        with ef.GradientTape() as tape:
+            tape.watch(x)
+            y = ef.sum(ef.sin(x) ** 2)
+        g = tape.gradient(y, x)
+        assert g.device is x.device is not ef.devices.CPU0
+        with pytest.raises(ef.errors.DeviceError):
+            x + ef.ones(2)
+    finally:
+        ef.config.set_logical_devices("cpu", 1)
+    for kind, count in (("cuda", 2), ("cpu", 0)):
+        with pytest.raises(ef.errors.DeviceError):
+            ef.config.set_logical_devices(kind, count)
+
+
+def test_a_kind_of_your_own_and_a_kernel_for_it() -> None:
+    calls = []
+    op = ef.ops.registry()["cbrt"]
+
+    def kernel(x: Any) -> Any:
+        calls.append(x.shape)
+        return np.cbrt(x)
+
+    op.register_kernel("far", kernel)
+    assert ef.cbrt(ef.asarray([8.0], device="far:0")).item() == 2.0
+    assert calls == [(1,)]
+    assert ef.cbrt(8.0).item() == 2.0
+    assert calls == [(1,)]
+    with pytest.raises(ef.errors.DeviceError, match="already"):
+        ef.devices.register(type("Other", (Kind,), {"name": "far"})())
+
+
+@pytest.mark.cuda
+def test_cuda_round_trip_and_gradient() -> None:
+    x = ef.asarray([1.0, 2.0], device="cuda:0")
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        y = ef.sum(ef.exp(x) @ ef.sin(x))
+    g = tape.gradient(y, x)
+    assert repr(g.device) == "cuda:0"
+    values = np.array([1.0, 2.0])
+    np.testing.assert_allclose(g.numpy(), np.exp(values) * (np.sin(values) + np.cos(values)))
+    memory = x.device.memory()
+    assert 0 < memory.free <= memory.total

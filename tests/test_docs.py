@@ -1,0 +1,134 @@
+"""What the documentation says is run: docstring examples, snippets in Markdown, links, the index of names."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import eagerflow as ef
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+def all_modules() -> list[ModuleType]:
+    """Import and return every module of eagerflow."""
+    names = [info.name for info in pkgutil.walk_packages(ef.__path__, "eagerflow.")]
+    return [ef, *(importlib.import_module(name) for name in names)]
+
+
+def docstring_examples() -> dict[str, doctest.DocTest]:
+    """Return the examples in docstrings, each docstring once, by the name of what it belongs to."""
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found: dict[str, doctest.DocTest] = {}
+    seen: set[str] = set()
+    for module in all_modules():
+        tests = finder.find(module, module.__name__)
+        for name, value in sorted(vars(module).items()):
+            # Functions that a declaration made live in another module than the one that names them.
+            if callable(value) and hasattr(value, "op") and getattr(value, "__name__", None) == name:
+                tests += finder.find(value, f"{module.__name__}.{name}", module=False, globs={})  # type: ignore[arg-type]
+        for test in tests:
+            if test.examples and test.docstring not in seen:
+                seen.add(test.docstring)
+                found[test.name] = test
+    return found
+
+
+EXAMPLES = docstring_examples()
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_docstring_example(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(EXAMPLES[name])
+
+
+def run(test: doctest.DocTest) -> None:
+    """Run one example and fail with what doctest says."""
+    said: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+    runner.run(test, out=said.append)
+    assert not runner.failures, "".join(said)
+
+
+def snippets(page: Path) -> list[tuple[int, str, str]]:
+    """Return the Python snippets of a page: line, what the comment above it says, text."""
+    text = page.read_text()
+    pattern = re.compile(r"(?:<!-- file: (\S+) -->\n)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [(text.count("\n", 0, m.start(2)) + 1, m[1] or "", m[2]) for m in pattern.finditer(text)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_snippets_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "__snippet__"}
+    for line, source, text in snippets(page):
+        if source:
+            # An excerpt of a file that other tests run must be in it, word for word.
+            assert text in (ROOT / source).read_text(), f"{page}:{line} is not what {source} says"
+        elif ">>> " in text:
+            test = doctest.DocTestParser().get_doctest(text, namespace, f"{page.name}:{line}", str(page), line)
+            # `run` clears the copy that the test made of the namespace, so the names are kept first.
+            test.globs = namespace
+            runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+            said: list[str] = []
+            runner.run(test, out=said.append, clear_globs=False)
+            assert not runner.failures, "".join(said)
+        else:
+            exec(compile("\n" * (line - 1) + text, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    targets = [t for t in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in t and not t.startswith("#")]
+    missing = [target for target in targets if not (page.parent / target.partition("#")[0]).exists()]
+    assert not missing
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Give the functions and classes that users reach through eagerflow and its public modules."""
+    spaces = [ef, *(m for name, m in vars(ef).items() if inspect.ismodule(m) and m.__name__ == f"eagerflow.{name}")]
+    for space in spaces:
+        if space is not ef and space.__name__ in ("eagerflow.core", "eagerflow.capture"):
+            continue
+        for name in getattr(space, "__all__", [name for name in dir(space) if not name.startswith("_")]):
+            value = getattr(space, name)
+            if inspect.isclass(value) or callable(value):
+                yield f"{space.__name__}.{name}", value
+
+
+def test_every_public_name_is_documented_with_an_example() -> None:
+    bare = []
+    for name, value in public():
+        text = inspect.getdoc(value) or ""
+        # Re-exported NumPy dtypes and errors speak for themselves.
+        ours = str(getattr(value, "__module__", "")).startswith("eagerflow")
+        is_error = inspect.isclass(value) and issubclass(value, Exception)
+        if ours and not is_error and ">>>" not in text:
+            bare.append(name)
+    assert not bare, f"without a runnable example: {sorted(set(bare))}"
+
+
+def test_the_index_of_names_is_current() -> None:
+    spec = importlib.util.spec_from_file_location("write_index", ROOT / "docs" / "write_index.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    sys.modules["write_index"] = script
+    spec.loader.exec_module(script)
+    written = (ROOT / "docs" / "reference" / "api.md").read_text()
+    assert written == script.index(), "run: python docs/write_index.py"

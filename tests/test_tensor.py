@@ -1,0 +1,240 @@
+"""Tensor and Variable: conversion, repr, pickle, copy, DLPack, scalars, assignment."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import eagerflow as ef
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (ef.asarray([1.0, 2.5]), "Tensor([1. , 2.5])"),
+        (ef.asarray(3), "Tensor(3)"),
+        (ef.asarray([True, False]), "Tensor([ True, False])"),
+        (ef.asarray([1.0], dtype="float32"), "Tensor([1.], dtype=float32)"),
+        (ef.zeros((0, 3)), "Tensor([], shape=(0, 3), dtype=float64)"),
+        (ef.Variable([1.0, 2.0], name="w"), "Variable([1., 2.], name='w')"),
+        (ef.Variable(1, trainable=False), "Variable(1, trainable=False)"),
+    ],
+)
+def test_repr(value: Any, expected: str) -> None:
+    assert repr(value) == expected
+
+
+def test_repr_of_large_and_matrix_and_far_tensors() -> None:
+    text = repr(ef.zeros((100, 100)))
+    assert "shape=(100, 100)" in text and len(text) < 600
+    assert repr(ef.asarray([[1, 2], [3, 4]])) == "Tensor([[1, 2],\n        [3, 4]])"
+    import kinds  # noqa: F401 - registers the kind 'far'
+
+    assert repr(ef.asarray([1, 2], device="far:1")) == "Tensor([1, 2], device=far:1)"
+    assert f"{ef.asarray(1.23456):.2f}" == "1.23"
+    assert str(ef.asarray([1, 2])) == "[1 2]"
+
+
+def test_conversion_copies_so_that_a_tensor_is_a_value() -> None:
+    a = np.array([1.0, 2.0])
+    t = ef.asarray(a)
+    a[0] = 99
+    np.testing.assert_array_equal(t.numpy(), [1.0, 2.0])
+    view = t.numpy()
+    with pytest.raises(ValueError, match="read-only"):
+        view[0] = 1
+    t[0] = 50
+    np.testing.assert_array_equal(view, [1.0, 2.0])
+
+
+def test_operands_are_copied_when_they_are_kept_for_the_gradient() -> None:
+    a = np.array([1.0, 2.0])
+    x = ef.asarray([3.0, 4.0])
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        y = a * x
+    a[:] = 0
+    np.testing.assert_array_equal(tape.gradient(y, x).numpy(), [1.0, 2.0])
+
+
+def test_lists_of_tensors_become_a_recorded_stack() -> None:
+    x = ef.asarray(2.0)
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        y = ef.asarray([[x, x * x], [1.0, 0.0]])
+    assert y.shape == (2, 2)
+    assert tape.gradient(y, x).item() == 5.0
+
+
+@pytest.mark.parametrize("value", ["text", [1.0, "a"], object(), None, [None]])
+def test_no_numbers_no_tensor(value: Any) -> None:
+    with pytest.raises(ef.errors.DTypeError, match="asarray"):
+        ef.asarray(value)
+
+
+def test_ragged_lists_are_refused() -> None:
+    with pytest.raises(ef.errors.ShapeError, match="unequal lengths"):
+        ef.asarray([[1.0], [1.0, 2.0]])
+
+
+def test_python_scalars() -> None:
+    assert float(ef.asarray([2.5])) == 2.5
+    assert int(ef.asarray(3)) == 3
+    assert complex(ef.asarray(1j)) == 1j
+    assert [10, 20, 30][ef.asarray(1)] == 20
+    assert bool(ef.asarray(True))
+    assert ef.asarray([[1.5]]).item() == 1.5
+    assert ef.asarray([[1, 2]]).tolist() == [[1, 2]]
+    with pytest.raises(ef.errors.DTypeError, match="float64"):
+        [1][ef.asarray(0.0)]
+    with pytest.raises(ef.errors.ShapeError, match="ambiguous"):
+        bool(ef.asarray([1, 2]))
+    with pytest.raises(ef.errors.ShapeError, match="one element"):
+        float(ef.asarray([1.0, 2.0]))
+    with pytest.raises(TypeError, match="no length"):
+        len(ef.asarray(1.0))
+    assert len(ef.zeros((3, 2))) == 3
+
+
+def test_scalars_are_weak_and_promotion_is_numpys() -> None:
+    x = ef.ones(2, dtype="float32")
+    assert (x * 2.0).dtype == (2 + x).dtype == (x**0.5).dtype == np.float32
+    assert (x * 1j).dtype == np.complex64
+    assert (x * np.float64(2)).dtype == (np.float64(2) * x).dtype == np.float64
+    assert (ef.asarray([1, 2]) * 1.5).dtype == np.float64
+    assert (ef.asarray([1, 2], dtype="int8") + 1).dtype == np.int8
+    b = ef.asarray([1.0, 2.0], dtype=ef.bfloat16)
+    assert (b * 2.0).dtype == b.dtype == np.dtype(ml_dtypes.bfloat16)
+    assert (b + ef.ones(2, dtype="float32")).dtype == np.float32
+
+
+def test_default_dtype() -> None:
+    ef.set_default_dtype(ef.float32)
+    try:
+        assert ef.asarray([1.0]).dtype == ef.zeros(2).dtype == ef.asarray(1.0).dtype == np.float32
+        assert ef.asarray(1j).dtype == np.complex64
+        assert ef.asarray(np.ones(2)).dtype == np.float64
+        assert ef.asarray([1]).dtype == np.int64
+    finally:
+        ef.set_default_dtype(ef.float64)
+    with pytest.raises(ef.errors.DTypeError, match="int32"):
+        ef.set_default_dtype("int32")
+
+
+def test_gradients_in_bfloat16() -> None:
+    x = ef.asarray([1.0, 2.0], dtype=ef.bfloat16)
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        y = x * x
+    g = tape.gradient(y, x)
+    assert g.dtype == ef.bfloat16
+    np.testing.assert_array_equal(g.numpy().astype(float), [2.0, 4.0])
+
+
+def test_pickle_and_copy() -> None:
+    t = ef.asarray(np.arange(6.0).reshape(2, 3))
+    v = ef.Variable([1.0, 2.0], name="v", trainable=False)
+    for other in (pickle.loads(pickle.dumps(t)), copy.copy(t), copy.deepcopy(t)):
+        np.testing.assert_array_equal(other.numpy(), t.numpy())
+        other[0, 0] = 50.0
+    assert t[0, 0].item() == 0.0
+    for w in (pickle.loads(pickle.dumps(v)), copy.copy(v), copy.deepcopy(v)):
+        assert (w.name, w.trainable, w.dtype) == ("v", False, v.dtype)
+        w.assign([5.0, 6.0])
+    np.testing.assert_array_equal(v.numpy(), [1.0, 2.0])
+
+
+def test_dlpack_with_numpy_both_ways() -> None:
+    t = ef.asarray([1.0, 2.0])
+    a = np.from_dlpack(t)
+    np.testing.assert_array_equal(a, [1.0, 2.0])
+    t[0] = 5.0
+    np.testing.assert_array_equal(a, [1.0, 2.0])
+    np.testing.assert_array_equal(ef.from_dlpack(np.arange(3)).numpy(), [0, 1, 2])
+    assert t.__dlpack_device__() == np.ones(1).__dlpack_device__()
+
+
+def test_dlpack_with_torch_both_ways() -> None:
+    torch = pytest.importorskip("torch")
+    t = ef.asarray(np.arange(6, dtype=np.float32).reshape(2, 3))
+    imported = torch.from_dlpack(t)
+    imported[0, 0] = 100.0
+    assert t[0, 0].item() == 0.0
+    back = ef.from_dlpack(imported)
+    np.testing.assert_array_equal(back.numpy(), imported.numpy())
+
+
+class TestVariable:
+    def test_assignments(self) -> None:
+        v = ef.Variable([1.0, 2.0])
+        before = v.value
+        buffer = v._value._data
+        v.assign([3.0, 4.0]).assign_add([1.0, 1.0]).assign_sub(ef.asarray([2.0, 2.0]))
+        np.testing.assert_array_equal(v.numpy(), [2.0, 3.0])
+        np.testing.assert_array_equal(before.numpy(), [1.0, 2.0])
+        v += 1
+        v -= 0.5
+        v[0] = 9.0
+        np.testing.assert_array_equal(v.numpy(), [9.0, 3.5])
+        del buffer
+
+    def test_in_place_only_when_nothing_else_sees_the_value(self) -> None:
+        v = ef.Variable(np.ones(3))
+        address = v._value._data.ctypes.data
+        v.assign_add(np.ones(3))
+        assert v._value._data.ctypes.data == address
+        seen = v.value
+        v.assign_add(np.ones(3))
+        np.testing.assert_array_equal(seen.numpy(), [2.0, 2.0, 2.0])
+        np.testing.assert_array_equal(v.numpy(), [3.0, 3.0, 3.0])
+
+    def test_assigning_what_another_holds_shares_nothing(self) -> None:
+        t, a = ef.asarray([1.0, 2.0]), np.array([3.0, 4.0])
+        v = ef.Variable(t)
+        w = ef.Variable([0.0, 0.0]).assign(t)
+        u = ef.Variable([0.0, 0.0]).assign(a)
+        for variable in (v, w, u):
+            variable.assign_add([10.0, 10.0])
+        np.testing.assert_array_equal(t.numpy(), [1.0, 2.0])
+        np.testing.assert_array_equal(a, [3.0, 4.0])
+
+    @pytest.mark.parametrize("method", ["assign", "assign_add", "assign_sub"])
+    @pytest.mark.parametrize(
+        ("value", "error", "match"),
+        [
+            ([1.0, 2.0, 3.0], ef.errors.ShapeError, r"'w' has shape \(2,\), got shape \(3,\)"),
+            (1.0, ef.errors.ShapeError, r"got shape \(\)"),
+            ([1j, 2j], ef.errors.DTypeError, "dtype float32, got complex128"),
+            (["a", "b"], ef.errors.DTypeError, "asarray"),
+        ],
+    )
+    def test_what_does_not_fit_leaves_it_as_it_was(self, method: str, value: Any, error: Any, match: str) -> None:
+        v = ef.Variable([1.0, 2.0], name="w", dtype="float32")
+        if method != "assign" and value == 1.0:
+            pytest.skip("adding a scalar fits")
+        with pytest.raises(error, match=match):
+            getattr(v, method)(value)
+        np.testing.assert_array_equal(v.numpy(), [1.0, 2.0])
+
+    def test_float_into_integer_is_refused(self) -> None:
+        v = ef.Variable([1, 2])
+        with pytest.raises(ef.errors.DTypeError, match="int64"):
+            v.assign([1.5, 2.5])
+        with pytest.raises(ef.errors.DTypeError, match="int64"):
+            v.assign_add(0.5)
+        np.testing.assert_array_equal(v.numpy(), [1, 2])
+
+    def test_is_usable_wherever_a_tensor_is(self) -> None:
+        v = ef.Variable([[1.0, 2.0], [3.0, 4.0]])
+        np.testing.assert_array_equal((v @ v).numpy(), v.numpy() @ v.numpy())
+        np.testing.assert_array_equal(ef.sum(v, axis=0).numpy(), [4.0, 6.0])
+        np.testing.assert_array_equal(np.tanh(v).numpy(), np.tanh(v.numpy()))
+        np.testing.assert_array_equal(v.T[0].numpy(), [1.0, 3.0])
+        np.testing.assert_array_equal((np.ones((2, 2)) - v).numpy(), 1 - v.numpy())
+        assert v.sum().item() == 10.0
+        assert {v: "hashable by identity"}[v]
