@@ -153,19 +153,19 @@ def eager(backward: bool) -> Callable[[], object]:
     for (w, b), (o, i, k, stride, padding, pools) in zip(values_conv, CONVS, strict=True):
         conv = ef.nn.Conv2D(i, o, k, stride=stride, padding=padding, dtype=np.float32)
         variables += _set(conv, w, b)
-        layers += [conv, ef.relu]
+        layers += [conv, ef.nn.relu]
         if pools:
             layers.append(ef.nn.MaxPool2D(3, stride=2))
     layers.append(ef.nn.Flatten())
     for index, ((w, b), (fan_in, fan_out)) in enumerate(zip(values_dense, DENSE, strict=True)):
         linear = ef.nn.Linear(fan_in, fan_out, dtype=np.float32)
         variables += _set(linear, w, b)
-        layers += [linear, ef.relu] if index < 2 else [linear]
+        layers += [linear, ef.nn.relu] if index < 2 else [linear]
     model = ef.nn.Sequential(*layers)
     images, labels = ef.asarray(IMAGES), ef.asarray(LABELS)
 
     def loss_of() -> Any:
-        return ef.mean(ef.softmax_cross_entropy(model(images), labels))
+        return ef.mean(ef.nn.softmax_cross_entropy(model(images), labels))
 
     def run() -> object:
         if not backward:
@@ -193,7 +193,7 @@ def torch_eager(backward: bool) -> Callable[[], object]:
         conv = nn.Conv2d(i, o, k, stride, padding)
         with torch.no_grad():
             conv.weight.copy_(torch.from_numpy(w))
-            conv.bias.copy_(torch.from_numpy(b))  # type: ignore[union-attr]
+            conv.bias.copy_(torch.from_numpy(b))
         layers += [conv, nn.ReLU()]
         if pools:
             layers.append(nn.MaxPool2d(3, 2))
@@ -214,7 +214,7 @@ def torch_eager(backward: bool) -> Callable[[], object]:
         for parameter in model.parameters():
             parameter.grad = None
         loss = nn.functional.cross_entropy(model(images), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach(), float((next(model.parameters()).grad ** 2).sum())
 
     return run

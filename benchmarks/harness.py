@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -61,11 +62,14 @@ def measure(work: Work, seconds: float = 6.0, least_rounds: int = 7) -> Result:
         once = time.perf_counter() - start
         batches[name] = max(1, int(0.004 / once))
     spent: dict[str, list[float]] = {name: [] for name in work.contenders}
+    names, order = list(work.contenders), random.Random(0)
     end = time.perf_counter() + seconds
     rounds = 0
     while rounds < least_rounds or time.perf_counter() < end:
-        for name, run in work.contenders.items():
-            count = batches[name]
+        # A new order each round: threads that one library leaves spinning disturb no one in particular.
+        order.shuffle(names)
+        for name in names:
+            run, count = work.contenders[name], batches[name]
             start = time.perf_counter()
             for _ in range(count):
                 run()
@@ -147,5 +151,5 @@ def _cpu() -> str:
 
 
 def _blas() -> str:
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()

@@ -124,7 +124,7 @@ def eager() -> Callable[[], object]:
     def step() -> object:
         with ef.GradientTape() as tape:
             hidden, _ = lstm(embedding(inputs))
-            loss = ef.mean(ef.softmax_cross_entropy(head(hidden), labels))
+            loss = ef.mean(ef.nn.softmax_cross_entropy(head(hidden), labels))
         optimizer.apply(tape.gradient(loss, variables))
         return loss
 
@@ -155,7 +155,7 @@ def torch_eager() -> Callable[[], object]:
         optimizer.zero_grad()
         hidden, _ = lstm(embedding(inputs))
         loss = nn.functional.cross_entropy(head(hidden).reshape(-1, WORDS), labels.reshape(-1))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         return loss.detach()
 

@@ -67,7 +67,7 @@ def eager() -> Callable[[], object]:
     import eagerflow as ef
 
     layers = [ef.nn.Linear(fan_in, fan_out, dtype=np.float32) for fan_in, fan_out in pairwise(SIZES)]
-    model = ef.nn.Sequential(layers[0], ef.relu, layers[1], ef.relu, layers[2])
+    model = ef.nn.Sequential(layers[0], ef.nn.relu, layers[1], ef.nn.relu, layers[2])
     variables = model.trainable_variables
     for variable, value in zip(variables, parameters(), strict=True):
         variable.assign(value)
@@ -76,7 +76,7 @@ def eager() -> Callable[[], object]:
 
     def step() -> object:
         with ef.GradientTape() as tape:
-            loss = ef.mean(ef.softmax_cross_entropy(model(inputs), labels))
+            loss = ef.mean(ef.nn.softmax_cross_entropy(model(inputs), labels))
         optimizer.apply(tape.gradient(loss, variables))
         return loss
 
@@ -101,7 +101,7 @@ def torch_eager() -> Callable[[], object]:
     def step() -> object:
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(inputs), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         return loss.detach()
 

@@ -205,7 +205,8 @@ def _program(
         def torch_forward() -> Any:
             if name == "chain":
                 return chain(torch, *leaves)
-            return mixed_torch(torch, *leaves, *others, zero)
+            x, w, m = leaves
+            return mixed_torch(torch, x, w, m, others[0], zero)
 
         def torch_both() -> Any:
             value = torch_forward()

@@ -11,18 +11,17 @@ import numpy as np
 
 import eagerflow as ef
 
+# Modules for those who extend eagerflow, or whose names are all in `ef` too.
+INTERNAL = ("capture", "core", "weights")
 PAGE = Path(__file__).resolve().parent / "reference" / "api.md"
 
 
 def spaces() -> list[ModuleType]:
-    """Return eagerflow and its public modules."""
+    """Return eagerflow and its public modules: those that list their names."""
     inner = [
         module
         for name, module in sorted(vars(ef).items())
-        if inspect.ismodule(module)
-        and module.__name__ == f"eagerflow.{name}"
-        and name not in ("core", "capture")
-        and hasattr(module, "__all__")
+        if inspect.ismodule(module) and name not in INTERNAL and hasattr(module, "__all__")
     ]
     return [ef, *inner]
 
@@ -56,7 +55,7 @@ def index() -> str:
     for module in spaces():
         rows = [line(name, value) for name, value in public(module)]
         if rows:
-            short = module.__name__.replace("eagerflow", "ef", 1)
+            short = "ef" if module is ef else f"ef.{module.__name__.rpartition('.')[2]}"
             parts += ["", f"## `{short}`", "", "| name | |", "| --- | --- |", *rows]
     return "\n".join(parts) + "\n"
 

@@ -51,6 +51,7 @@ from eagerflow.ops.extremes import *
 from eagerflow.ops.indexing import *
 from eagerflow.ops.joining import *
 from eagerflow.ops.matrices import *
+from eagerflow.ops.padding import *
 from eagerflow.ops.reduction import *
 from eagerflow.ops.rounding import *
 from eagerflow.ops.selection import *

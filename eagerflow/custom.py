@@ -21,28 +21,25 @@ class _CallOp:
     """The op of one call of a user's function, whose gradients come all at once."""
 
     no_gradient = None
+    arrays = None
 
-    def __init__(self, name: str, gradients: Callable[[list[Any], Record, bool], list[Any]], outputs: int) -> None:
+    def __init__(self, name: str, gradients: Callable[[list[Any], Record, bool], list[Any]]) -> None:
         self.name = name
-        self.outputs = outputs
-        self._gradients = gradients
-        self._last: tuple[Any, list[Any]] | None = None
-        self.plain = (functools.partial(self._one, False),)
-        self.tracked = (functools.partial(self._one, True),)
-        self.pullbacks = self.plain
+
+        def one(tracked: bool, g: Any, record: Record, position: int) -> Any:
+            return g.once(lambda: gradients(g, record, tracked))[position]
+
+        self.plain = self.pullbacks = (functools.partial(one, False),)
+        self.tracked = (functools.partial(one, True),)
 
     def pullback(self, position: int) -> Any:
         """Return what the backward walk calls."""
         return self.plain[0]
 
-    def _one(self, tracked: bool, g: Any, record: Record, position: int) -> Any:
-        # The walk asks input by input, with the same g: compute once.
-        if self._last is None or self._last[0] is not g:
-            self._last = g, self._gradients(g, record, tracked)
-        result = self._last[1][position]
-        if position == max(i for i, parent in enumerate(record.parents) if parent is not None):
-            self._last = None
-        return result
+
+def _attach(op: Any, parents: tuple[Record | None, ...], saved: Any, results: list[Tensor], device: Any) -> Any:
+    shapes, dtypes = tuple(r.shape for r in results), tuple(r.dtype for r in results)
+    return attach(op, parents, saved, None, shapes, dtypes, device)
 
 
 def _outputs(record: Record | None, results: list[Tensor]) -> list[Tensor]:
@@ -106,9 +103,9 @@ def custom_gradient(f: Function) -> Function:
 
         shapes = [tensor.shape for tensor in tensors]
         results_like = [(r.shape, r.dtype, r.device) for r in results]
-        op: Any = _CallOp(f.__name__, gradients, len(results))
+        op: Any = _CallOp(getattr(f, "__name__", "custom_gradient"), gradients)
         device = results[0].device
-        record = attach(op, tuple(t._rec for t in tensors), None, None, None, None, device)
+        record = _attach(op, tuple(t._rec for t in tensors), None, results, device)
         handles = _outputs(record, results)
         return handles[0] if single else tuple(handles)
 
@@ -237,8 +234,8 @@ def checkpoint(f: Function) -> Function:
 
         parents = tuple([t._rec for t in tensors] + [v._read()._rec for v in variables])
         saved = (*[t._data for t in tensors], *[None] * (len(variables) + 1))
-        op: Any = _CallOp("checkpoint", gradients, len(inexact))
-        record = attach(op, parents, saved, None, None, None, inexact[0].device)
+        op: Any = _CallOp("checkpoint", gradients)
+        record = _attach(op, parents, saved, inexact, inexact[0].device)
         handles = iter(_outputs(record, inexact))
         final = [next(handles) if is_inexact(r.dtype) else r for r in results]
         return optree.tree_unflatten(out_structure, final)

@@ -191,10 +191,12 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
 
 
 def _like(vector: Any, out: Any, what: str) -> Any:
+    """Return `vector` as a tree of Tensors in the structure of `out`."""
     leaves, structure = optree.tree_flatten(out)
-    given = optree.tree_leaves(vector)
-    if len(given) != len(leaves):
-        raise ShapeError(f"{what}: expected {len(leaves)} arrays, got {len(given)}")
+    try:
+        given = structure.flatten_up_to(vector)
+    except ValueError as error:
+        raise ShapeError(f"{what}: the vector has another structure than expected: {error}") from None
     return optree.tree_unflatten(structure, [convert(v, None, x.device) for v, x in zip(given, leaves, strict=True)])
 
 

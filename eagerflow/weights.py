@@ -116,7 +116,7 @@ def load_weights(path: str | os.PathLike[str], tree: Any) -> None:
     found = _read(path)
     problems = []
     missing = [name for name in wanted if name not in found]
-    unexpected = [name for name in found if name not in wanted]
+    unexpected = sorted(name for name in found if name not in wanted)
     if missing:
         problems.append(f"missing in the file: {_list(missing)}")
     if unexpected:

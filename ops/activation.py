@@ -12,7 +12,7 @@ from eagerflow.ops.axes import some_axes
 from eagerflow.ops.declare import elementwise, ufunc_rule
 from eagerflow.ops.exponential import exp
 from eagerflow.ops.selection import where
-from eagerflow.ops.special import erf, floating, in_pieces
+from eagerflow.ops.special import erf, floating, in_pieces, single
 
 __all__ = [
     "elu",
@@ -70,14 +70,14 @@ _leaky_relu = Op(
     inputs="x",
     infer=lambda x, *, slope: _float_rule(x),
     sample=lambda draw: Sample(_sample_away_from_zero(draw).inputs, {"slope": 0.1}),
-    vjp=lambda g, x, slope: where(x > 0, g, g * slope),
+    vjp=lambda g, x, slope: g * where(x > 0, 1.0, slope),
     fusion="elementwise",
     onnx="LeakyRelu",
 )
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
-    """x where it is positive, ``negative_slope * x`` elsewhere.
+    """Return x where it is positive, ``negative_slope * x`` elsewhere.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ _elu = Op(
     inputs="x",
     infer=lambda x, *, alpha: _float_rule(x),
     sample=lambda draw: Sample(_sample_away_from_zero(draw).inputs, {"alpha": draw.choice((1.0, 0.5))}),
-    vjp=lambda g, x, out, alpha: where(x > 0, g, g * (out + alpha)),
+    vjp=lambda g, x, out, alpha: g * where(x > 0, 1.0, out + alpha),
     fusion="elementwise",
     flops=12,
     onnx="Elu",
@@ -179,7 +179,7 @@ _elu = Op(
 
 
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
-    """x where it is positive, ``alpha * (exp(x) - 1)`` elsewhere.
+    """Return x where it is positive, ``alpha * (exp(x) - 1)`` elsewhere.
 
     Parameters
     ----------
@@ -216,8 +216,8 @@ _SCALE = math.sqrt(2 / math.pi)
 _CUBE = 0.044715
 
 
+@single
 def _gelu_kernel(xp: Any, x: Any) -> Any:
-    x = floating(xp, x)
     value = xp.asarray(erf.op.kernel(xp, x * _ROOT))  # type: ignore[attr-defined]
     value += 1.0
     value *= x
@@ -225,8 +225,8 @@ def _gelu_kernel(xp: Any, x: Any) -> Any:
     return value
 
 
+@single
 def _gelu_slope_kernel(xp: Any, x: Any) -> Any:
-    x = floating(xp, x)
     value = xp.asarray(erf.op.kernel(xp, x * _ROOT))  # type: ignore[attr-defined]
     value += 1.0
     value *= 0.5
@@ -246,8 +246,8 @@ def _tanh_inside(xp: Any, x: Any) -> tuple[Any, Any]:
     return square, xp.asarray(xp.tanh(inside))
 
 
+@single
 def _gelu_tanh_kernel(xp: Any, x: Any) -> Any:
-    x = floating(xp, x)
     value = _tanh_inside(xp, x)[1]
     value += 1.0
     value *= x
@@ -255,8 +255,8 @@ def _gelu_tanh_kernel(xp: Any, x: Any) -> Any:
     return value
 
 
+@single
 def _gelu_tanh_slope_kernel(xp: Any, x: Any) -> Any:
-    x = floating(xp, x)
     square, t = _tanh_inside(xp, x)
     square *= 3 * _SCALE * _CUBE
     square += _SCALE

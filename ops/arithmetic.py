@@ -156,22 +156,22 @@ _SCALARS = (bool, int, float, complex)
 def _base_gradient(g: Tensor, x: Any, y: Any) -> Tensor:
     if isinstance(y, _SCALARS):
         if y == 2:
-            return g * (x + x)  # type: ignore[no-any-return]
+            return g * (x + x)
         if y == 0:
             return g * 0
         return g if y == 1 else g * (y * pow(x, y - 1))
     # At 0 ** 0 the derivative is 0, not 0 * 0 ** -1.
     exponent = where((x == 0) & (y == 0), 1, y - 1)
-    return g * (y * pow(x, exponent))  # type: ignore[no-any-return]
+    return g * (y * pow(x, exponent))
 
 
 def _exponent_gradient(g: Tensor, x: Any, out: Tensor) -> Tensor:
     if isinstance(x, complex):
         return g * (out * (cmath.log(x) if x else 0))
-    if isinstance(x, _SCALARS):
+    if isinstance(x, bool | int | float):
         return g * (out * (math.log(x) if x > 0 else 0))
     usable = x != 0 if x.dtype.kind == "c" or out.dtype.kind == "c" else x > 0
-    return g * (out * log(where(usable, x, 1)))  # type: ignore[no-any-return]
+    return g * (out * log(where(usable, x, 1)))
 
 
 def _sample_power(draw: Draw) -> Sample:
@@ -235,7 +235,7 @@ power = implements(np.power)(pow)
 
 @implements(np.float_power)
 def float_power(x: Any, y: Any, /) -> Tensor:
-    """x ** y, element-wise, in double precision even for integers.
+    """Return x ** y, element-wise, in double precision even for integers.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ def float_power(x: Any, y: Any, /) -> Tensor:
     """
     x, y = convert(x), convert(y)
     dtype = np.result_type(x.dtype, y.dtype, np.float64)
-    return pow(convert(x, dtype), convert(y, dtype))  # type: ignore[no-any-return]
+    return pow(convert(x, dtype), convert(y, dtype))
 
 
 # Signs and magnitudes.
@@ -273,7 +273,7 @@ def _sign_gradient(g: Tensor, x: Tensor) -> Tensor:
     zero = x == 0
     unit = conj(sign(x))
     turned = (g - unit * unit * conj(g)) / (2 * where(zero, 1, abs(x)))
-    return where(zero, 0, turned)  # type: ignore[no-any-return]
+    return where(zero, 0, turned)
 
 
 sign = elementwise(

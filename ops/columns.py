@@ -10,7 +10,6 @@ buffer serves all blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 Pair = tuple[int, int]
@@ -90,14 +89,16 @@ def convolve(
     """Return the convolution (N, O, oh, ow)."""
     dtype = xp.result_type(x.dtype, weight.dtype)
     x = padded(xp, x.astype(dtype, copy=False), padding)
-    count, outs, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
-    matrix = weight.astype(dtype, copy=False).reshape(groups, outs // groups, -1)
+    (count, channels), outs, kernel = x.shape[:2], weight.shape[0], weight.shape[2:]
+    matrix = weight.astype(dtype, copy=False).reshape(
+        groups, outs // groups, channels // groups * kernel[0] * kernel[1]
+    )
     columns = _Blocks(xp, x, kernel, stride, dilation, groups)
     result = xp.empty((count, outs, *columns.out), dtype)
-    flat = result.reshape(count, groups, outs // groups, -1)
+    flat = result.reshape(count, groups, outs // groups, columns.patches)
     shift = None if bias is None else bias.astype(dtype, copy=False).reshape(groups, outs // groups, 1)
     if kernel == (1, 1) and stride == (1, 1):
-        xp.matmul(matrix, x.reshape(count, groups, columns.patch, -1), out=flat)
+        xp.matmul(matrix, x.reshape(count, groups, columns.patch, columns.patches), out=flat)
         if shift is not None:
             flat += shift
         return result
@@ -154,40 +155,14 @@ def weight_gradient(
 def input_gradient(
     xp: Any, g: Any, weight: Any, *, size: Pair, stride: Pair, padding: Pads, dilation: Pair, groups: int
 ) -> Any:
-    """Return the gradient (N, C, H, W) of a convolution with respect to its input of `size` (H, W)."""
+    """Return the gradient (N, C, H, W) of a convolution with respect to its input of `size` (H, W).
+
+    The gradients of the patches are one matmul for each block; they are added up where the
+    patches came from in a loop over the kernel's positions.
+    """
     dtype = xp.result_type(g.dtype, weight.dtype)
     g = g.astype(dtype, copy=False)
     weight = weight.astype(dtype, copy=False)
-    kernel = weight.shape[2:]
-    mirrored = _mirrored_pads(size, g.shape[2:], kernel, padding, dilation)
-    if stride == (1, 1) and mirrored is not None and weight.shape[0] <= 2 * weight.shape[1] * groups:
-        return convolve(
-            xp, g, mirror(xp, weight, groups), None, stride=stride, padding=mirrored, dilation=dilation, groups=groups
-        )
-    return _scatter(xp, g, weight, size, stride, padding, dilation, groups)
-
-
-def _mirrored_pads(size: Pair, out: Pair, kernel: Pair, padding: Pads, dilation: Pair) -> Pads | None:
-    """Return the padding of g with which a convolution of stride 1 gives the input's gradient."""
-    pads = []
-    for side, given, width, (before, _), step in zip(size, out, kernel, padding, dilation, strict=True):
-        first = step * (width - 1) - before
-        pads.append((first, side - given - first + step * (width - 1)))
-    (top, bottom), (left, right) = pads
-    return None if min(top, bottom, left, right) < 0 else ((top, bottom), (left, right))
-
-
-def mirror(xp: Any, weight: Any, groups: int) -> Any:
-    """Return the weights (C, O / G, kh, kw) of the mirrored convolution from outputs to inputs."""
-    outs, channels, *kernel = weight.shape
-    turned = weight.reshape(groups, outs // groups, channels, *kernel)[..., ::-1, ::-1].swapaxes(1, 2)
-    return xp.ascontiguousarray(turned).reshape(groups * channels, outs // groups, *kernel)
-
-
-def _scatter(
-    xp: Any, g: Any, weight: Any, size: Pair, stride: Pair, padding: Pads, dilation: Pair, groups: int
-) -> Any:
-    """Add the gradients of the patches up where they came from: a loop over kernel positions only."""
     count, outs = g.shape[:2]
     rows, cols = g.shape[2:]
     channels = weight.shape[1] * groups
@@ -210,6 +185,3 @@ def _scatter(
                 right_by = j * dilation[1]
                 band[..., right_by : right_by + (cols - 1) * stride[1] + 1 : stride[1]] += patches[:, i, j]
     return whole[:, :, top : top + size[0], left : left + size[1]]
-
-
-Kernel = Callable[..., Any]

@@ -199,7 +199,7 @@ def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     >>> ef.isclose([1.0, 2.0], [1.0 + 1e-9, 2.1])
     Tensor([ True, False])
     """
-    return _isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)  # type: ignore[no-any-return]
+    return _isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 
 @implements(np.allclose)
@@ -262,4 +262,4 @@ def array_equal(x: Any, y: Any, equal_nan: bool = False) -> Tensor:
     same = equal(x, y)
     if equal_nan:
         same = logical_or(same, logical_and(isnan(x), isnan(y)))
-    return same.all()  # type: ignore[no-any-return]
+    return same.all()

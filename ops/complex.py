@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Op, Spec, Tensor, convert, implements
+from eagerflow.core import Spec, Tensor, convert, implements
 from eagerflow.ops.declare import elementwise
 from eagerflow.ops.selection import where
 
@@ -34,7 +34,7 @@ def _angle_gradient(g: Tensor, x: Tensor) -> Tensor:
     if x.dtype.kind != "c":
         return g * 0
     zero = x == 0
-    return where(zero, 0, g * -1j / where(zero, 1, x))  # type: ignore[no-any-return]
+    return where(zero, 0, g * -1j / where(zero, 1, x))
 
 
 real = elementwise(
@@ -54,10 +54,10 @@ conj = elementwise(
 )  # fmt: skip
 conjugate = conj
 
-_angle: Op = elementwise(
+_angle = elementwise(
     "angle", _angle_kernel, vjp=_angle_gradient, infer=_angle_rule, kinds="fc",
     domain=(0.3, 2.0), flops=20, doc="Angle of complex numbers.", example=("ef.angle(1j)", "Tensor(1.57079633)"),
-).op  # type: ignore[attr-defined]  # fmt: skip
+)  # fmt: skip
 
 
 @implements(np.angle)

@@ -82,11 +82,11 @@ def _matmul_flops(x: Spec, y: Spec) -> float:
 
 def _matmul_left(g: Tensor, y: Tensor, shape: tuple[int, ...]) -> Tensor:
     if y.ndim == 2:
-        return matmul(y, g) if len(shape) == 1 else _times_transposed(g, y)
+        return matmul(y, g) if len(shape) == 1 else matmul(g, y.mT)
     if y.ndim == 1:
         return g.reshape((*g.shape, 1)) * y if len(shape) > 1 else g * y
     if len(shape) > 2:
-        return _times_transposed(g, y)
+        return matmul(g, y.mT)
     # x has no batch axes: sum over them in the same product.
     batch = tuple(range(y.ndim - 2))
     return tensordot(g, y, ((*batch, g.ndim - 1), (*batch, y.ndim - 1)))
@@ -94,16 +94,16 @@ def _matmul_left(g: Tensor, y: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _matmul_right(g: Tensor, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     if x.ndim == 2:
-        return matmul(g, x) if len(shape) == 1 else _transposed_times(x, g)
+        return matmul(g, x) if len(shape) == 1 else matmul(x.mT, g)
     if x.ndim == 1:
         if len(shape) == 1:
             return g * x
         return x.reshape((x.shape[0], 1)) * g.reshape((*g.shape[:-1], 1, g.shape[-1]))
     if len(shape) > 2:
-        return _transposed_times(x, g)
+        return matmul(x.mT, g)
     # y has no batch axes: the batch and the rows of x are one long axis to sum over.
     x = _flat(x)
-    return matmul(g.reshape((x.shape[0],)), x) if len(shape) == 1 else _transposed_times(x, _flat(g))
+    return matmul(g.reshape((x.shape[0],)), x) if len(shape) == 1 else matmul(x.mT, _flat(g))
 
 
 def _flat(x: Tensor) -> Tensor:
@@ -173,55 +173,6 @@ def matmul(x: Any, y: Any, /) -> Tensor:
     Tensor([21., 43.])
     """
     raise NotImplementedError
-
-
-# The products that gradients of matmul consist of. As ops of their own they save the view of the
-# transposed matrix, which would cost as much as a small product. Both inputs have two axes or more.
-
-
-def _transposed(x: Spec) -> Spec:
-    return Spec((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
-
-
-def _sample_transposed(left: bool) -> Callable[[Draw], Sample]:
-    def sample(draw: Draw) -> Sample:
-        n, k, m = draw.integer(1, 4), draw.integer(1, 4), draw.integer(1, 4)
-        batch = draw.shape(max_dims=2, max_side=3)
-        shapes = ((*batch, k, n), (*draw.broadcastable(batch), k, m))
-        if not left:
-            shapes = ((*draw.broadcastable(batch), n, k), (*batch, m, k))
-        return Sample((draw.array(shapes[0]), draw.array(shapes[1])))
-
-    return sample
-
-
-_times_transposed_op = Op(
-    "times_transposed",
-    lambda xp, x, y: xp.matmul(x, y.swapaxes(-1, -2)),
-    inputs="x y",
-    infer=lambda x, y: _matmul_rule(x, _transposed(y)),
-    sample=_sample_transposed(left=False),
-    vjp=(lambda g, y: matmul(g, y), lambda g, x: _transposed_times(g, x)),
-    fusion="contraction",
-    flops=lambda x, y: _matmul_flops(x, _transposed(y)),
-    kinds="fc",
-)
-_times_transposed_op.register_kernel("cpu", lambda x, y: _matmul_on_cpu(x, y.mT))
-_times_transposed = binary(_times_transposed_op)
-
-_transposed_times_op = Op(
-    "transposed_times",
-    lambda xp, x, y: xp.matmul(x.swapaxes(-1, -2), y),
-    inputs="x y",
-    infer=lambda x, y: _matmul_rule(_transposed(x), y),
-    sample=_sample_transposed(left=True),
-    vjp=(lambda g, y: _times_transposed(y, g), lambda g, x: matmul(x, g)),
-    fusion="contraction",
-    flops=lambda x, y: _matmul_flops(_transposed(x), y),
-    kinds="fc",
-)
-_transposed_times_op.register_kernel("cpu", lambda x, y: _matmul_on_cpu(x.mT, y))
-_transposed_times = binary(_transposed_times_op)
 
 
 def _tensordot_rule(x: Spec, y: Spec, *, axes: tuple[tuple[int, ...], tuple[int, ...]]) -> Spec:
@@ -331,7 +282,7 @@ def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Tensor:
 
 
 def _pair_axes(x: Tensor, y: Tensor, axes: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if isinstance(axes, tuple | list) or getattr(axes, "ndim", 0):
+    if isinstance(axes, tuple | list | np.ndarray):
         if len(axes) != 2:
             raise ShapeError(f"tensordot: axes is an integer or a pair, got {axes!r}\n  at {user_line()}")
         pair = [tuple(item) if hasattr(item, "__iter__") else (item,) for item in axes]

@@ -196,7 +196,7 @@ def stop_gradient(x: Any, /) -> Tensor:
     >>> ef.grad(lambda x: x * ef.stop_gradient(x))(3.0)
     Tensor(3.)
     """
-    return _stop_gradient(x)  # type: ignore[no-any-return]
+    return _stop_gradient(x)
 
 
 # The same values as another Tensor with a record of its own, so that a gradient can be taken there.
@@ -208,7 +208,7 @@ _identity = Op(
 
 def identity(x: Tensor) -> Tensor:
     """Return `x` as another Tensor, one operation further on."""
-    return _identity(x)  # type: ignore[no-any-return]
+    return _identity(x)
 
 
 @implements(np.copy)

@@ -92,16 +92,14 @@ def _sample_weight_gradient(draw: Draw) -> Sample:
     return Sample((draw.array(x), draw.array(out.shape)), {**attrs, "kernel": weight[2:]})
 
 
-def _to_input(g: Tensor, weight: Tensor, shape: Any, stride: Pair, padding: Pads, dilation: Pair, groups: int) -> Tensor:
-    return _input_gradient(
-        g, weight, size=shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
+def _to_input(
+    g: Tensor, weight: Tensor, shape: Any, stride: Pair, padding: Pads, dilation: Pair, groups: int
+) -> Tensor:
+    return _input_gradient(g, weight, size=shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def _to_weight(g: Tensor, x: Tensor, shape: Any, stride: Pair, padding: Pads, dilation: Pair, groups: int) -> Tensor:
-    return _weight_gradient(
-        x, g, kernel=shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
+    return _weight_gradient(x, g, kernel=shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 _conv2d = Op(
@@ -197,7 +195,9 @@ def pads(
         return tuple((item // 2, item - item // 2) for item in total)
     if isinstance(padding, tuple | list) and any(isinstance(item, tuple | list) for item in padding):
         if len(padding) != len(sizes):
-            raise ShapeError(f"{name}: padding has a pair for each of {len(sizes)} axes, got {padding!r}\n  at {user_line()}")
+            raise ShapeError(
+                f"{name}: padding has a pair for each of {len(sizes)} axes, got {padding!r}\n  at {user_line()}"
+            )
         return tuple(several(item, 2, "padding", name, 0) for item in padding)  # type: ignore[misc]
     return tuple((item, item) for item in several(padding, len(sizes), "padding", name, 0))
 
@@ -229,7 +229,9 @@ def _bias(name: str, bias: Any, outs: int) -> Any:
         return None
     bias = convert(bias)
     if bias.shape != (outs,):
-        raise ShapeError(f"{name}: bias has shape ({outs},), one for each output, got {describe(bias)}\n  at {user_line()}")
+        raise ShapeError(
+            f"{name}: bias has shape ({outs},), one for each output, got {describe(bias)}\n  at {user_line()}"
+        )
     return bias
 
 
@@ -250,15 +252,13 @@ def _convolution(
                 f"got x: {describe(x)}, padding {padding}\n  at {user_line()}"
             )
     if axes == 2:
-        result: Tensor = _conv2d(
-            x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=count
-        )
+        result: Tensor = _conv2d(x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=count)
         return result
     flat = _conv2d(
         x.reshape(*x.shape[:2], 1, x.shape[2]), weight.reshape(*weight.shape[:2], 1, weight.shape[2]), bias,
         stride=(1, *stride), padding=((0, 0), *padding), dilation=(1, *dilation), groups=count,
     )  # fmt: skip
-    return flat.reshape(*flat.shape[:2], flat.shape[3])  # type: ignore[no-any-return]
+    return flat.reshape(*flat.shape[:2], flat.shape[3])
 
 
 def conv2d(
@@ -449,9 +449,7 @@ def conv2d_transpose(
     >>> ef.nn.conv2d_transpose([[[[1.0, 2.0]]]], ef.ones((1, 1, 1, 2)), stride=2)
     Tensor([[[[1., 1., 2., 2.]]]])
     """
-    return _transposed(
-        "conv2d_transpose", 2, x, weight, bias, stride, padding, output_padding, dilation, groups
-    )
+    return _transposed("conv2d_transpose", 2, x, weight, bias, stride, padding, output_padding, dilation, groups)
 
 
 def conv1d_transpose(
@@ -495,6 +493,4 @@ def conv1d_transpose(
     >>> ef.nn.conv1d_transpose([[[1.0, 2.0]]], ef.ones((1, 1, 3)))
     Tensor([[[1., 3., 3., 2.]]])
     """
-    return _transposed(
-        "conv1d_transpose", 1, x, weight, bias, stride, padding, output_padding, dilation, groups
-    )
+    return _transposed("conv1d_transpose", 1, x, weight, bias, stride, padding, output_padding, dilation, groups)

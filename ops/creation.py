@@ -45,9 +45,9 @@ _NO_INPUT = "it has no inputs"
 def _create(op: Op, device: str | Device | None, **attrs: Any) -> Tensor:
     """Run an op without inputs on a device."""
     if device is None:
-        return op(**attrs)  # type: ignore[no-any-return]
+        return op(**attrs)
     with devices.device(device):
-        return op(**attrs)  # type: ignore[no-any-return]
+        return op(**attrs)
 
 
 def _sides(shape: Any, name: str) -> tuple[int, ...]:
@@ -102,7 +102,9 @@ def asarray(x: Any, /, dtype: Any = None, *, device: str | Device | None = None,
     wanted = None if dtype is None else check_dtype(dtype, "asarray")
     if copy is False:
         owned = hasattr(x, "dtype") and (wanted is None or x.dtype == wanted)
-        if not owned or (device is not None and isinstance(x, ArrayMethods) and x._read().device is not devices.find(device)):
+        if not owned or (
+            device is not None and isinstance(x, ArrayMethods) and x._read().device is not devices.find(device)
+        ):
             raise ValueError(f"asarray: copy=False, but {type(x).__name__} cannot become this Tensor without a copy")
     return convert(x, wanted, device, copy)
 
@@ -177,7 +179,9 @@ def from_dlpack(x: Any, /, *, device: str | Device | None = None, copy: bool | N
     if isinstance(x, ArrayMethods):
         return convert(x, None, device, copy)
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
-        raise DTypeError(f"from_dlpack: expected an array that has __dlpack__, got {type(x).__name__}\n  at {user_line()}")
+        raise DTypeError(
+            f"from_dlpack: expected an array that has __dlpack__, got {type(x).__name__}\n  at {user_line()}"
+        )
     kind = int(x.__dlpack_device__()[0])
     name = {2: "cuda", 13: "cuda"}.get(kind, "cpu")
     source = devices.kinds()[name]
@@ -480,7 +484,9 @@ def _arange_rule(*, start: Any, stop: Any, step: Any, dtype: Any) -> Spec:
 
 def _sample_arange(draw: Draw) -> Sample:
     start, step = draw.integer(-5, 5), draw.choice([1, 2, -1])
-    return Sample((), {"start": start, "stop": start + step * draw.integer(0, 5), "step": step, "dtype": np.dtype("int64")})
+    return Sample(
+        (), {"start": start, "stop": start + step * draw.integer(0, 5), "step": step, "dtype": np.dtype("int64")}
+    )
 
 
 _arange = Op(
@@ -491,7 +497,13 @@ _arange = Op(
 
 @implements(np.arange)
 def arange(
-    start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: str | Device | None = None
+    start: float,
+    /,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: str | Device | None = None,
 ) -> Tensor:
     """Return evenly spaced numbers from `start` up to, but not including, `stop`.
 
@@ -665,7 +677,7 @@ def logspace(
     Tensor([  1.,  10., 100.])
     """
     result = base ** linspace(start, stop, num, endpoint=endpoint, axis=axis)
-    return result if dtype is None else result.astype(dtype)  # type: ignore[no-any-return]
+    return result if dtype is None else result.astype(dtype)
 
 
 def geomspace(start: float, stop: float, /, num: int = 50, endpoint: bool = True, dtype: Any = None) -> Tensor:

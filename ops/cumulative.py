@@ -18,7 +18,7 @@ __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff"]
 
 def total_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype of a sum: small integers and booleans are added up in 64 bits."""
-    return np.add.reduce(np.empty(0, dtype)).dtype  # type: ignore[no-any-return]
+    return np.add.reduce(np.empty(0, dtype)).dtype
 
 
 def _along(axis: int, ndim: int, part: slice) -> tuple[slice, ...]:
@@ -100,7 +100,7 @@ def _scan_kernel(xp: Any, factor: Any, term: Any, *, axis: int, reverse: bool) -
 
 def _scan_adjoint(g: Tensor, factor: Tensor, axis: int, reverse: bool) -> Tensor:
     """Return what each h contributes: the same recurrence, run the other way."""
-    return scan(_shift(factor, axis=axis, fill=0.0, reverse=not reverse), g, axis=axis, reverse=not reverse)  # type: ignore[no-any-return]
+    return scan(_shift(factor, axis=axis, fill=0.0, reverse=not reverse), g, axis=axis, reverse=not reverse)
 
 
 def _scan_factor(g: Tensor, factor: Tensor, out: Tensor, axis: int, reverse: bool) -> Tensor:
@@ -172,14 +172,14 @@ _cumprod.register_kernel("cpu", _cpu_accumulator(np.multiply.accumulate))
 
 def products_before(x: Tensor, axis: int, reverse: bool = False) -> Tensor:
     """Return for each element the product of those before it (behind it, if reverse); 1 for the first."""
-    return _cumprod(_shift(x, axis=axis, fill=1.0, reverse=reverse), axis=axis, reverse=reverse)  # type: ignore[no-any-return]
+    return _cumprod(_shift(x, axis=axis, fill=1.0, reverse=reverse), axis=axis, reverse=reverse)
 
 
 def _accumulate(op: Op, x: Any, axis: int | None, dtype: Any) -> Tensor:
     x = convert(x) if dtype is None else convert(x, dtype)
     if axis is None:
-        x, axis = x.reshape(-1), 0
-    return op(x, axis=one_axis(axis, x.ndim, op.name), reverse=False)  # type: ignore[no-any-return]
+        x, axis = x if x.ndim == 1 else x.reshape(-1), 0
+    return op(x, axis=one_axis(axis, x.ndim, op.name), reverse=False)
 
 
 @implements(np.cumsum)
@@ -434,11 +434,11 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
         x = concat(parts, axis=axis)
     for _ in range(n):
         x = _diff(x, axis=axis)
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def _end(value: Any, x: Tensor, axis: int) -> Tensor | None:
     if value is None:
         return None
     value = convert(value)
-    return value if value.ndim else broadcast_to(value, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))  # type: ignore[no-any-return]
+    return value if value.ndim else broadcast_to(value, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))

@@ -110,10 +110,15 @@ def ufunc_rule(kernel: str | Callable[..., Any]) -> Callable[..., Spec]:
         raise ValueError(f"{kernel!r} is no NumPy ufunc; give its shape rule as infer=")
 
     def infer(*specs: Any) -> Spec:
-        dtypes = tuple(spec.dtype if isinstance(spec, Spec) else type(spec) for spec in specs)
+        dtypes = tuple(_dtype(spec) for spec in specs)
         return Spec(broadcast(*specs), ufunc.resolve_dtypes((*dtypes, None))[-1])
 
     return infer
+
+
+def _dtype(spec: Any) -> Any:
+    """Return what `resolve_dtypes` takes: types of Python numbers are weak, but it does not know bool."""
+    return spec.dtype if isinstance(spec, Spec) else np.dtype(bool) if isinstance(spec, bool) else type(spec)
 
 
 def _sampler(arity: int, domain: Any, dtype: Any) -> Callable[[Draw], Sample]:

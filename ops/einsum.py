@@ -12,7 +12,6 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.contraction import multiply_matrices
-from eagerflow.ops.reduction import sum
 from eagerflow.ops.shape import broadcast_to
 
 __all__ = ["einsum", "multi_dot"]
@@ -225,8 +224,7 @@ def einsum(*operands: Any, optimize: bool | str = "auto") -> Tensor:
     """
     subscripts, arrays = _read_call(operands)
     tensors = [convert(array) for array in arrays]
-    terms, output = _expand(subscripts, tuple([tensor.ndim for tensor in tensors]))
-    _check(subscripts, terms, output, tensors)
+    terms, output = _fit(subscripts, tuple([tensor.shape for tensor in tensors]))
     taken = [_take_diagonals(term, tensor) for term, tensor in zip(terms, tensors, strict=True)]
     text = ",".join([term for term, _ in taken]) + "->" + output
     return _run(text, [tensor for _, tensor in taken], optimize if isinstance(optimize, str) else "auto")
@@ -239,7 +237,9 @@ def _run(subscripts: str, tensors: list[Tensor], optimize: str) -> Tensor:
         return result
     (term,), output = _split(subscripts)
     axes = tuple(axis for axis, letter in enumerate(term) if letter not in output)
-    x = sum(tensors[0], axis=axes, dtype=tensors[0].dtype) if axes else tensors[0]
+    x = tensors[0].sum(axis=axes) if axes else tensors[0]
+    if x.dtype != tensors[0].dtype:
+        x = x.astype(tensors[0].dtype)  # a sum widens small integers, einsum does not
     left = [letter for letter in term if letter in output]
     order = tuple(left.index(letter) for letter in output)
     return x if order == tuple(range(len(order))) else x.transpose(order)
@@ -275,12 +275,19 @@ def _symbol(number: int) -> str:
 
 
 @lru_cache(maxsize=1024)
+def _fit(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> _Terms:
+    """Return the letters of each axis, checked against the shapes."""
+    terms, output = _expand(subscripts, tuple([len(shape) for shape in shapes]))
+    _check(subscripts, terms, output, shapes)
+    return terms, output
+
+
 def _expand(subscripts: str, ndims: tuple[int, ...]) -> _Terms:
     """Give each axis under an ellipsis a letter, and say the output outright."""
     left, arrow, output = subscripts.partition("->")
     terms = left.split(",")
     if len(terms) != len(ndims):
-        raise _unreadable(subscripts, f"they name {len(terms)} operands, got {len(ndims)}")
+        raise _unreadable(subscripts, f"the subscripts name {len(terms)} operands, got {len(ndims)}")
     for part in (*terms, output):
         plain = part.replace("...", "", 1)
         wrong = next((letter for letter in plain if not letter.isalpha()), None)
@@ -294,8 +301,9 @@ def _expand(subscripts: str, ndims: tuple[int, ...]) -> _Terms:
     fresh = [symbol for symbol in map(_symbol, range(200)) if symbol not in subscripts]
     extra = "".join(fresh[: max(hidden, default=0)])
     if not arrow:
-        named = [letter for letter in "".join(terms).replace("...", "")]
-        output = ("..." if hidden else "") + "".join(sorted({letter for letter in named if named.count(letter) == 1}))
+        letters = "".join(terms).replace("...", "")
+        once = {letter for letter in letters if letters.count(letter) == 1}
+        output = ("..." if hidden else "") + "".join(sorted(once))
     elif extra and "..." not in output:
         raise _unreadable(subscripts, "the axes under '...' are not in the output; sum over letters instead")
     if len(set(output.replace("...", ""))) != len(output.replace("...", "")):
@@ -308,27 +316,27 @@ def _expand(subscripts: str, ndims: tuple[int, ...]) -> _Terms:
     return tuple(full), output.replace("...", extra)
 
 
-def _check(subscripts: str, terms: tuple[str, ...], output: str, tensors: list[Tensor]) -> None:
-    shapes = " and ".join(str(tensor.shape) for tensor in tensors)
+def _check(subscripts: str, terms: tuple[str, ...], output: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+    came = " and ".join(map(str, shapes))
     sizes: dict[str, tuple[int, int]] = {}
-    for position, (term, tensor) in enumerate(zip(terms, tensors, strict=True)):
-        for letter, length in zip(term, tensor.shape, strict=True):
+    for position, (term, shape) in enumerate(zip(terms, shapes, strict=True)):
+        for letter, length in zip(term, shape, strict=True):
             known, where = sizes.get(letter, (1, position))
             if known != length and 1 not in (known, length):
                 name = repr(letter) if letter in subscripts else "an axis under '...'"
                 raise _unreadable(
                     subscripts,
-                    f"{name} is {known} long in operand {where} and {length} in operand {position}: shapes {shapes}",
+                    f"{name} is {known} long in operand {where} and {length} in operand {position}: shapes {came}",
                 )
             if letter not in sizes or known == 1:
                 sizes[letter] = length, position
     for letter in output:
         if letter not in sizes:
-            raise _unreadable(subscripts, f"the output letter {letter!r} is in no operand: shapes {shapes}")
+            raise _unreadable(subscripts, f"the output letter {letter!r} is in no operand: shapes {came}")
 
 
 def _unreadable(subscripts: str, why: str) -> ShapeError:
-    return ShapeError(f"einsum: {f'in {subscripts!r} ' if subscripts else ''}{why}\n  at {user_line()}")
+    return ShapeError(f"einsum: {f'{subscripts!r}: ' if subscripts else ''}{why}\n  at {user_line()}")
 
 
 def _take_diagonals(term: str, x: Tensor) -> tuple[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import one_axis, reduced_shape, reduction_rule
 from eagerflow.ops.comparison import isnan
-from eagerflow.ops.reduction import mean, over, sample_reduction, sum
+from eagerflow.ops.reduction import mean, over, reducer, sample_reduction, sum
 from eagerflow.ops.selection import where
 from eagerflow.ops.shape import broadcast_to
 
@@ -69,7 +70,7 @@ def _extreme_gradient(g: Tensor, x: Tensor, out: Tensor, axis: tuple[int, ...]) 
     return g * _ties(x, out, axis=axis)
 
 
-def _extreme(name: str, ufunc: np.ufunc, onnx: str) -> Op:
+def _extreme(name: str, ufunc: np.ufunc, onnx: str) -> Callable[[Any, Any, Any], Tensor]:
     op = Op(
         name,
         lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
@@ -81,7 +82,7 @@ def _extreme(name: str, ufunc: np.ufunc, onnx: str) -> Op:
         onnx=onnx,
     )
     op.register_kernel("cpu", ufunc.reduce)
-    return op
+    return reducer(op)
 
 
 _max = _extreme("max", np.maximum, "ReduceMax")
@@ -119,9 +120,7 @@ def max(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     >>> ef.max([[1.0, 2.0], [4.0, 3.0]], axis=1)
     Tensor([2., 4.])
     """
-    if type(x) is not Tensor:
-        x = convert(x)
-    return _max(x, axis=over(x, axis, "max"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return _max(x, axis, keepdims)
 
 
 @implements(np.min, np.amin)
@@ -155,9 +154,7 @@ def min(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     >>> ef.min([[1.0, 2.0], [4.0, 3.0]], axis=1)
     Tensor([1., 3.])
     """
-    if type(x) is not Tensor:
-        x = convert(x)
-    return _min(x, axis=over(x, axis, "min"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return _min(x, axis, keepdims)
 
 
 amax, amin = max, min
@@ -232,7 +229,7 @@ _argmax, _argmin = _index("argmax"), _index("argmin")
 
 def _find(op: Op, x: Any, axis: int | None, keepdims: bool) -> Tensor:
     x = convert(x)
-    return op(x, axis=None if axis is None else one_axis(axis, x.ndim, op.name), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return op(x, axis=None if axis is None else one_axis(axis, x.ndim, op.name), keepdims=bool(keepdims))
 
 
 @implements(np.argmax)
@@ -353,7 +350,7 @@ def all(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     Tensor([False,  True])
     """
     x = convert(x)
-    return _all(x, axis=over(x, axis, "all"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return _all(x, axis=over(x, axis, "all"), keepdims=bool(keepdims))
 
 
 @implements(np.any)
@@ -386,7 +383,7 @@ def any(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     Tensor([ True, False])
     """
     x = convert(x)
-    return _any(x, axis=over(x, axis, "any"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return _any(x, axis=over(x, axis, "any"), keepdims=bool(keepdims))
 
 
 _count_nonzero = Op(
@@ -430,7 +427,7 @@ def count_nonzero(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Ten
     Tensor([1, 2])
     """
     x = convert(x)
-    return _count_nonzero(x, axis=over(x, axis, "count_nonzero"), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return _count_nonzero(x, axis=over(x, axis, "count_nonzero"), keepdims=bool(keepdims))
 
 
 # Sums and means of a part.

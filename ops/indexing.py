@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, implements, is_exclusive
+from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, implements, is_exclusive, wrap
+from eagerflow.core.callers import attributed
 from eagerflow.core.explain import describe, explain, two_devices, user_line
 from eagerflow.core.record import attach
-from eagerflow.devices import CPU0
+from eagerflow.devices import CPU0, Device
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.shape import broadcast_to
@@ -26,8 +27,8 @@ ARRAY = "array"
 _BASIC = (int, slice, type(None), type(Ellipsis))
 
 
-def split_index(index: Any, name: str = "getitem") -> tuple[tuple[Any, ...], list[Any]]:
-    """Return the template of an index and the arrays in it.
+def split_index(index: Any, home: Device, name: str = "getitem") -> tuple[tuple[Any, ...], list[Any]]:
+    """Return the template of an index, and the arrays in it as Tensors; those of NumPy go to `home`.
 
     Raises
     ------
@@ -46,31 +47,32 @@ def split_index(index: Any, name: str = "getitem") -> tuple[tuple[Any, ...], lis
             template.append(int(item))
         else:
             template.append(ARRAY)
-            arrays.append(_read_indices(item, name))
+            arrays.append(_read_indices(item, home, name))
     return tuple(template), arrays
 
 
 def _plain_slice(item: slice) -> bool:
-    for part in (item.start, item.stop, item.step):
-        if part is not None and type(part) is not int:
-            return False
-    return True
+    return all(part is None or type(part) is int for part in (item.start, item.stop, item.step))
 
 
 def _read_slice(item: slice) -> slice:
     try:
         return slice(*[None if part is None else operator.index(part) for part in (item.start, item.stop, item.step)])
     except TypeError:
-        raise DTypeError(f"getitem: the parts of a slice are integers or None, got {item}\n  at {user_line()}") from None
+        raise DTypeError(
+            f"getitem: the parts of a slice are integers or None, got {item}\n  at {user_line()}"
+        ) from None
 
 
-def _read_indices(item: Any, name: str) -> Any:
-    if isinstance(item, ArrayMethods):
-        array: Any = item._read()
+def _read_indices(item: Any, home: Device, name: str) -> Any:
+    if type(item) is np.ndarray and home is CPU0:
+        array: Any = wrap(item.copy(), CPU0)
+    elif isinstance(item, ArrayMethods):
+        array = item._read()
     elif isinstance(item, list | tuple) and not len(item):
-        array = np.empty(0, np.intp)
+        array = convert(np.empty(0, np.intp), None, home)
     elif isinstance(item, np.ndarray | np.bool_ | bool | list | tuple):
-        array = convert(item, copy=False) if isinstance(item, list | tuple) else np.asarray(item)
+        array = convert(item, None, home)
     elif hasattr(item, "dtype"):
         array = convert(item)
     else:
@@ -158,9 +160,13 @@ def _sample_getitem(draw: Draw) -> Sample:
 
 
 _getitem = Op(
-    "getitem", lambda xp, x, *, index: x[index], inputs="x", infer=lambda x, *, index: Spec(_shape_rule(x.shape, index, ()), x.dtype),
-    sample=_sample_getitem, vjp=lambda g, shape, index: _embed(g, shape=shape, index=index), fusion="view", onnx="Slice", kinds="fc",
+    "getitem", lambda xp, x, *, index: x[index], inputs="x",
+    infer=lambda x, *, index: Spec(_shape_rule(x.shape, index, ()), x.dtype),
+    sample=_sample_getitem, vjp=lambda g, shape, index: _embed(g, shape=shape, index=index),
+    fusion="view", onnx="Slice", kinds="fc",
 )  # fmt: skip
+
+_part = attributed(_getitem)
 
 
 def _embed_kernel(xp: Any, x: Any, *, shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
@@ -183,12 +189,12 @@ _embed = Op(
 
 def read_part(x: Tensor, index: tuple[Any, ...]) -> Tensor:
     """Return a part of `x`, by an index of integers and slices only."""
-    return _getitem(x, index=index)  # type: ignore[no-any-return]
+    return _part(x, {"index": index})
 
 
 def place_part(x: Tensor, shape: tuple[int, ...], index: tuple[Any, ...]) -> Tensor:
     """Return zeros of `shape` with `x` at a basic index."""
-    return _embed(x, shape=shape, index=index)  # type: ignore[no-any-return]
+    return _embed(x, shape=shape, index=index)
 
 
 # --- indices that hold arrays -----------------------------------------------------------------
@@ -235,7 +241,7 @@ def _scatter_add_cpu(x: np.ndarray, *indices: np.ndarray, shape: tuple[int, ...]
     if not x.size:
         return out
     whole = join_index(index, indices)
-    if all([array.dtype.kind == "b" for array in indices]):
+    if all(array.dtype.kind == "b" for array in indices):
         out[whole] = x  # a mask names every place once
         return out
     # NumPy adds at repeated places fast in one dimension only, so places become flat positions.
@@ -256,7 +262,8 @@ def _sample_scatter(draw: Draw) -> Sample:
 
 
 _scatter_add = Op(
-    "scatter_add", _scatter_add_kernel, inputs="x *indices", infer=lambda x, *indices, shape, index: Spec(shape, x.dtype),
+    "scatter_add", _scatter_add_kernel, inputs="x *indices",
+    infer=lambda x, *indices, shape, index: Spec(shape, x.dtype),
     sample=_sample_scatter, vjp=(lambda g, indices, index: _gather(g, *indices, index=index), None),
     onnx="ScatterND", kinds="fc",
 )  # fmt: skip
@@ -267,7 +274,7 @@ def _gather_cpu(x: np.ndarray, *indices: np.ndarray, index: tuple[Any, ...]) -> 
     # Along one axis `take` is faster than an index, and the same.
     if len(indices) == 1 and index[-1] is ARRAY and indices[0].dtype.kind != "b" and x.ndim:
         axis = len(index) - 1
-        if not axis or all([type(item) is slice and item == _ALL for item in index[:-1]]):
+        if not axis or all(type(item) is slice and item == _ALL for item in index[:-1]):
             return x.take(indices[0], axis)
     return x[join_index(index, indices)]
 
@@ -308,11 +315,12 @@ def getitem(x: Any, index: Any, /) -> Tensor:
     """
     kind = type(index)
     if kind is int or (kind is slice and _plain_slice(index)):
-        return _getitem(x, index=(index,))  # type: ignore[no-any-return]
-    template, arrays = split_index(index)
+        return _part(x, {"index": (index,)})
+    source = convert(x, copy=False) if type(x) is not Tensor else x
+    template, arrays = split_index(index, source._device)
     if not arrays:
-        return _getitem(x, index=template)  # type: ignore[no-any-return]
-    return _gather(x, *arrays, index=template)  # type: ignore[no-any-return]
+        return _part(source, {"index": template})
+    return _gather(source, *arrays, index=template)
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -392,10 +400,10 @@ _SCALARS = (bool, int, float, complex)
 def _read_value(x: Tensor, value: Any) -> Any:
     """Return a value to write into `x` as a Tensor or Python scalar, checked to fit its dtype."""
     if type(value) not in _SCALARS:
-        value = value._read() if isinstance(value, ArrayMethods) else convert(value, copy=False)
+        value = value._read() if isinstance(value, ArrayMethods) else convert(value, None, x._device, False)
     if (value.dtype.kind == "c" if hasattr(value, "dtype") else type(value) is complex) and x.dtype.kind != "c":
         raise DTypeError(
-            f"setitem: complex numbers do not fit into a Tensor of dtype {x.dtype}; write value.real, or cast the Tensor"
+            f"setitem: complex numbers do not fit into a Tensor of dtype {x.dtype}; write value.real or cast it"
             f"\n  at {user_line()}"
         )
     return value
@@ -432,8 +440,8 @@ def setitem(x: Any, index: Any, value: Any, /) -> Tensor:
     Tensor([0., 5., 6.])
     """
     source = convert(x)
-    template, arrays = split_index(index, "setitem")
-    return _setitem(source, _read_value(source, value), *arrays, index=template)  # type: ignore[no-any-return]
+    template, arrays = split_index(index, source._device, "setitem")
+    return _setitem(source, _read_value(source, value), *arrays, index=template)
 
 
 def assign(self: Tensor, index: Any, value: Any) -> None:
@@ -441,17 +449,17 @@ def assign(self: Tensor, index: Any, value: Any) -> None:
 
     In place where nothing else sees the old one.
     """
-    template, arrays = split_index(index, "setitem")
+    template, arrays = split_index(index, self._device, "setitem")
     value = _read_value(self, value)
     operands = (self, value, *arrays)
     # Only when all is concrete: other interpreters see the op.
-    ready = self._device is CPU0 and all([x is not self and type(x) in _CONCRETE for x in operands[1:]])
+    ready = self._device is CPU0 and all(x is not self and type(x) in _CONCRETE for x in operands[1:])
     if not (ready and is_exclusive(self)):
         changed = _setitem(self, value, *arrays, index=template)
         self._data = changed._data
         self._rec = changed._rec
         return
-    if any([type(x) is Tensor and x._device is not CPU0 for x in operands]):
+    if any(type(x) is Tensor and x._device is not CPU0 for x in operands):
         raise two_devices(_setitem, operands)
     raw = [x._data if type(x) is Tensor else x for x in operands]
     try:
@@ -459,14 +467,13 @@ def assign(self: Tensor, index: Any, value: Any) -> None:
     except Exception as error:
         raise explain(_setitem, raw, {"index": template}, error) from error
     parents = tuple([x._rec if type(x) is Tensor else None for x in operands])
-    if not any([parent is not None for parent in parents]):
+    if not any(parent is not None for parent in parents):
         return
-    # The record keeps the indices: arrays of the user as copies.
-    kept = (None, None, *[x._data if type(x) is Tensor else np.array(x) for x in arrays], None)
+    kept = (None, None, *raw[2:], None)
     self._rec = attach(_setitem, parents, kept, {"index": template}, self.shape, self.dtype, self._device)
 
 
-_CONCRETE = (Tensor, np.ndarray, *_SCALARS)
+_CONCRETE = (Tensor, *_SCALARS)
 
 
 # --- along an axis ------------------------------------------------------------------------------
@@ -513,14 +520,14 @@ def take(x: Any, indices: Any, /, axis: int | None = None, *, out: None = None, 
         source, axis = source.reshape(-1), 0
     axis = one_axis(axis, source.ndim, "take")
     if mode == "raise" and type(indices) is int:
-        return _getitem(source, index=(*(_ALL,) * axis, indices))  # type: ignore[no-any-return]
-    places = _read_indices(indices if isinstance(indices, list | tuple) else convert(indices, copy=False), "take")
+        return _getitem(source, index=(*(_ALL,) * axis, indices))
+    places = _read_indices(convert(indices) if isinstance(indices, int) else indices, source._device, "take")
     if places.dtype.kind == "b":
         raise DTypeError(f"take: positions are integers, got booleans; use x[mask]\n  at {user_line()}")
     if mode != "raise":
         side = source.shape[axis]
         places = places % side if mode == "wrap" else places.clip(0, side - 1)
-    return _gather(source, places, index=(*(_ALL,) * axis, ARRAY))  # type: ignore[no-any-return]
+    return _gather(source, places, index=(*(_ALL,) * axis, ARRAY))
 
 
 def _sample_along(draw: Draw) -> tuple[tuple[int, ...], Any, int]:
@@ -573,7 +580,10 @@ def _along(name: str, x: Tensor, indices: Any, axis: int) -> tuple[Tensor, Tenso
             f"\n  at {user_line()}"
         )
     axis = one_axis(axis, x.ndim, name)
-    rest = [(1 if i == axis else a, 1 if i == axis else b) for i, (a, b) in enumerate(zip(x.shape, places.shape))]
+    rest = [
+        (1 if i == axis else a, 1 if i == axis else b)
+        for i, (a, b) in enumerate(zip(x.shape, places.shape, strict=True))
+    ]
     if any(a != b for a, b in rest):
         if any(a != b and 1 not in (a, b) for a, b in rest):
             raise ShapeError(
@@ -622,7 +632,7 @@ def take_along_axis(x: Any, indices: Any, /, axis: int | None = -1) -> Tensor:
     if axis is None:
         source, axis = source.reshape(-1), 0
     source, places, axis = _along("take_along_axis", source, indices, axis)
-    return _take_along_axis(source, places, axis=axis)  # type: ignore[no-any-return]
+    return _take_along_axis(source, places, axis=axis)
 
 
 def put_along_axis(x: Any, indices: Any, values: Any, /, axis: int | None = -1) -> Tensor:
@@ -713,7 +723,7 @@ def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     source = convert(x)
     if not source.ndim:
         raise ShapeError(f"nonzero: expected an array with axes, got shape (); use x.reshape(1)\n  at {user_line()}")
-    return _nonzero(source)  # type: ignore[no-any-return]
+    return _nonzero(source)
 
 
 _argwhere = Op(
@@ -743,4 +753,4 @@ def argwhere(x: Any, /) -> Tensor:
     Tensor([[0, 1],
             [1, 0]])
     """
-    return _argwhere(x)  # type: ignore[no-any-return]
+    return _argwhere(x)

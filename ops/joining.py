@@ -111,7 +111,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None)
                 f"{shape}\n  at {user_line()}"
             )
         sizes.append(shape[axis])
-    return _concat(*tensors, axis=axis, sizes=tuple(sizes))  # type: ignore[no-any-return]
+    return _concat(*tensors, axis=axis, sizes=tuple(sizes))
 
 
 concatenate = concat
@@ -175,7 +175,7 @@ def stack(arrays: Sequence[Any], /, axis: int = 0, *, dtype: Any = None) -> Tens
                 f"stack: expected arrays of one shape, got {shape} and, at position {position}, {x.shape}"
                 f"\n  at {user_line()}"
             )
-    return _stack(*tensors, axis=one_axis(axis, len(shape) + 1, "stack"))  # type: ignore[no-any-return]
+    return _stack(*tensors, axis=one_axis(axis, len(shape) + 1, "stack"))
 
 
 @implements(np.vstack)
@@ -303,7 +303,7 @@ def column_stack(arrays: Sequence[Any], /) -> Tensor:
 
 def _filled(parts: list[Tensor | None], shapes: list[tuple[int, ...]]) -> list[Tensor]:
     """Put zeros in place of the gradients of results that nothing used."""
-    known = next(part for part in parts if part is not None)
+    known = convert(next(part for part in parts if part is not None))
     xp = known.device.kind.namespace
     zeros: dict[tuple[int, ...], Tensor] = {}
     filled = []
@@ -344,7 +344,7 @@ def _split_gradient(g: list[Tensor | None], shape: tuple[int, ...], bounds: tupl
         index = (*(slice(None),) * axis, slice(start, start + size))
         whole = place_part(part, shape, index)
         total = whole if total is None else total + whole
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def _sample_split(draw: Draw) -> Sample:
@@ -493,7 +493,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     (Tensor([1., 2.]), Tensor([3., 4.]))
     """
     source = convert(x)
-    return _unstack(source, axis=one_axis(axis, source.ndim, "unstack"))  # type: ignore[no-any-return]
+    return _unstack(source, axis=one_axis(axis, source.ndim, "unstack"))
 
 
 @implements(np.meshgrid)

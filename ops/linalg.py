@@ -20,34 +20,22 @@ from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.contraction import matmul, outer, tensordot, vecdot
-from eagerflow.ops.decomposition import (
-    EighResult,
-    QRResult,
-    SVDResult,
-    cholesky,
-    eigh,
-    eigvalsh,
-    qr,
-    svd,
-    svdvals,
-)
+from eagerflow.ops.decomposition import QRResult, cholesky, qr
+from eagerflow.ops.determinant import SlogdetResult, det, slogdet
 from eagerflow.ops.einsum import multi_dot
 from eagerflow.ops.norms import cond, matrix_norm, norm, vector_norm
 from eagerflow.ops.reduction import sum
 from eagerflow.ops.shape import matrix_transpose
-from eagerflow.ops.solving import (
-    SlogdetResult,
-    det,
-    inv,
-    matrices,
-    matrix_power,
-    matrix_rank,
-    pinv,
-    slogdet,
-    solve,
-)
+from eagerflow.ops.solving import inv, matrices, matrix_power, matrix_rank, pinv, solve
+from eagerflow.ops.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
 
 LinAlgError = np.linalg.LinAlgError
+
+# NumPy has functions of its own for these in its namespace.
+implements(np.linalg.matmul)(matmul)
+implements(np.linalg.tensordot)(tensordot)
+implements(np.linalg.vecdot)(vecdot)
+implements(np.linalg.matrix_transpose)(matrix_transpose)
 
 __all__ = [
     "EighResult",

@@ -64,7 +64,7 @@ def tril(x: Any, /, k: int = 0) -> Tensor:
     Tensor([[1., 0.],
             [3., 4.]])
     """
-    return _tril(_matrix(x, "tril"), k=int(k))  # type: ignore[no-any-return]
+    return _tril(_matrix(x, "tril"), k=int(k))
 
 
 @implements(np.triu)
@@ -95,7 +95,7 @@ def triu(x: Any, /, k: int = 0) -> Tensor:
     Tensor([[1., 2.],
             [0., 4.]])
     """
-    return _triu(_matrix(x, "triu"), k=int(k))  # type: ignore[no-any-return]
+    return _triu(_matrix(x, "triu"), k=int(k))
 
 
 def _length(rows: int, columns: int, offset: int) -> int:
@@ -178,7 +178,7 @@ def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tens
     """
     source = _matrix(x, "diagonal")
     first, second = some_axes((axis1, axis2), source.ndim, "diagonal")
-    return _diagonal(source, offset=int(offset), axis1=first, axis2=second)  # type: ignore[no-any-return]
+    return _diagonal(source, offset=int(offset), axis1=first, axis2=second)
 
 
 @implements(np.trace)
@@ -245,7 +245,7 @@ def diag(x: Any, /, k: int = 0) -> Tensor:
     source = convert(x)
     if source.ndim == 1:
         side = source.shape[0] + abs(int(k))
-        return _on_diagonal(source, shape=(side, side), offset=int(k), axis1=0, axis2=1)  # type: ignore[no-any-return]
+        return _on_diagonal(source, shape=(side, side), offset=int(k), axis1=0, axis2=1)
     if source.ndim != 2:
         raise ShapeError(f"diag: expected a vector or a matrix, got shape {source.shape}\n  at {user_line()}")
     return diagonal(source, k)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import (
-    ArrayMethods,
     Op,
     Tensor,
     Variable,
@@ -23,7 +22,17 @@ from eagerflow.core import (
 from eagerflow.core.explain import describe, explain, user_line
 from eagerflow.devices import CPU0, Device
 from eagerflow.errors import DTypeError, ShapeError
-from eagerflow.ops import arithmetic, comparison, complex, contraction, cumulative, extremes, reduction, rounding, selection
+from eagerflow.ops import (
+    arithmetic,
+    comparison,
+    complex,
+    contraction,
+    cumulative,
+    extremes,
+    reduction,
+    rounding,
+    selection,
+)
 from eagerflow.ops.conversion import astype, copy, to_device
 from eagerflow.ops.indexing import assign, getitem, nonzero, take
 from eagerflow.ops.joining import stack, unstack

@@ -116,10 +116,12 @@ def _floating(name: str, x: Any) -> Tensor:
     x = convert(x)
     if x.dtype.kind in "biu":
         raise DTypeError(f"{name}: expected floating-point numbers, got {describe(x)}\n  at {user_line()}")
-    return x  # type: ignore[no-any-return]
+    return x
 
 
-def _affine(name: str, value: Tensor, weight: Any, bias: Any, shape: tuple[int, ...], spread: tuple[int, ...]) -> Tensor:
+def _affine(
+    name: str, value: Tensor, weight: Any, bias: Any, shape: tuple[int, ...], spread: tuple[int, ...]
+) -> Tensor:
     """Scale and shift by parameters of `shape`, which `spread` aligns with the axes of `value`."""
     for what, parameter in (("weight", weight), ("bias", bias)):
         if parameter is None:

@@ -11,8 +11,8 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import reduced_shape, some_axes
-from eagerflow.ops.decomposition import svdvals
 from eagerflow.ops.solving import conjugate, inv, matrices, real_dtype
+from eagerflow.ops.spectral import svdvals
 
 __all__ = ["cond", "matrix_norm", "norm", "vector_norm"]
 
@@ -75,13 +75,17 @@ _p_norm = Op(
 )
 
 
+def _floating(x: Tensor) -> Tensor:
+    return x if x.dtype.kind in "fc" else x.astype(np.float64)
+
+
 def _vector_norm(x: Tensor, axis: tuple[int, ...], keepdims: bool, order: Any, name: str) -> Tensor:
     try:
         p = float(order)
     except (TypeError, ValueError):
         raise ShapeError(f"{name}: no order {order!r} for vectors: expected a number\n  at {user_line()}") from None
     if math.isinf(p):
-        size = abs(x)
+        size = abs(_floating(x))
         return size.max(axis=axis, keepdims=keepdims) if p > 0 else size.min(axis=axis, keepdims=keepdims)
     if p == 0:
         return (x != 0).sum(axis=axis, keepdims=keepdims).astype(real_dtype(x.dtype))
@@ -171,7 +175,7 @@ def _matrix_norm(x: Tensor, keepdims: bool, order: Any, name: str) -> Tensor:
         values = svdvals(x)
         result = values.sum(axis=-1) if order == "nuc" else values.max(axis=-1) if order == 2 else values.min(axis=-1)
     elif order in (1, -1, math.inf, -math.inf):
-        sums = abs(x).sum(axis=-2 if order in (1, -1) else -1)
+        sums = abs(_floating(x)).sum(axis=-2 if order in (1, -1) else -1)
         result = sums.max(axis=-1) if order > 0 else sums.min(axis=-1)
     else:
         raise ShapeError(

@@ -95,7 +95,7 @@ def pad(x: Any, pad_width: Any, /, mode: str = "constant", *, constant_values: A
         if min(pair) < 0:
             raise ShapeError(f"pad: widths are not negative, got {pad_width!r}\n  at {user_line()}")
     if mode == "constant":
-        return _pad(source, width=width, values=_pairs(constant_values, source.ndim, "constant_values"))  # type: ignore[no-any-return]
+        return _pad(source, width=width, values=_pairs(constant_values, source.ndim, "constant_values"))
     if mode not in _BY_INDEX:
         raise ShapeError(f"pad: mode is 'constant' or one of {', '.join(_BY_INDEX)}, got {mode!r}\n  at {user_line()}")
     for axis, pair in enumerate(width):

@@ -78,54 +78,54 @@ def _max_kernel(xp: Any, x: Any, *, window: Pair, stride: Pair, padding: Pads) -
     return result if result.base is None else result.copy()
 
 
-def _scatter_first(
-    xp: Any, g: Any, x: Any, highest: Any, axis: int, width: int, step: int, count: int
-) -> Any:
+def _hits(xp: Any, x: Any, highest: Any, axis: int, width: int, step: int) -> Iterator[Any]:
+    """Yield for each position in the window where the maximum is there for the first time."""
+    seen: Any = None
+    count = highest.shape[axis]
+    for position, line in enumerate(_lines(x, axis, width, step, count)):
+        if position == width - 1 and position:
+            yield ~seen  # it is somewhere
+            return
+        equal = xp.equal(line, highest)
+        yield equal if seen is None else xp.greater(equal, seen)
+        seen = equal if seen is None else xp.logical_or(seen, equal, out=seen)
+
+
+def _scatter_first(xp: Any, g: Any, x: Any, highest: Any, axis: int, width: int, step: int) -> Any:
     """Return an array like `x` with g where along `axis` the window has its maximum for the first time."""
     result = xp.zeros(x.shape, g.dtype)
-    targets = _lines(result, axis, width, step, count)
-    left: Any = None
-    for position, (line, target) in enumerate(zip(_lines(x, axis, width, step, count), targets, strict=True)):
-        hit = xp.equal(line, highest)
-        if left is not None:
-            hit &= left
-        if position < width - 1:
-            left = ~hit if left is None else xp.logical_and(left, ~hit, out=left)
-        target += g * hit
+    targets = _lines(result, axis, width, step, highest.shape[axis])
+    hits = _hits(xp, x, highest, axis, width, step)
+    for position, (target, hit) in enumerate(zip(targets, hits, strict=True)):
+        if position < step:  # nothing has been added there yet
+            xp.multiply(g, hit, out=target)
+        else:
+            target += g * hit
     return result
 
 
-def _max_scatter_kernel(
-    xp: Any, g: Any, x: Any, out: Any, *, window: Pair, stride: Pair, padding: Pads
-) -> Any:
+def _max_scatter_kernel(xp: Any, g: Any, x: Any, out: Any, *, window: Pair, stride: Pair, padding: Pads) -> Any:
     size = x.shape[2:]
-    x, rows, sides = _row_maxima(xp, x, window, stride, padding)
-    g = _scatter_first(xp, g, rows, out, 2, window[0], stride[0], sides[0])
-    g = _scatter_first(xp, g, x, rows, 3, window[1], stride[1], sides[1])
+    x, rows, _ = _row_maxima(xp, x, window, stride, padding)
+    g = _scatter_first(xp, g, rows, out, 2, window[0], stride[0])
+    g = _scatter_first(xp, g, x, rows, 3, window[1], stride[1])
     return _inside(g, size, padding)
 
 
-def _gather_first(
-    xp: Any, v: Any, x: Any, highest: Any, axis: int, width: int, step: int, count: int
-) -> Any:
+def _gather_first(xp: Any, v: Any, x: Any, highest: Any, axis: int, width: int, step: int) -> Any:
     """Return the elements of `v` where `x` has the first maximum of each window along `axis`."""
     result = xp.zeros(highest.shape, v.dtype)
-    left = xp.ones(highest.shape, bool)
-    values = _lines(v, axis, width, step, count)
-    for line, value in zip(_lines(x, axis, width, step, count), values, strict=True):
-        hit = xp.logical_and(line == highest, left)
-        left &= ~hit
-        result = xp.where(hit, value, result)
+    values = _lines(v, axis, width, step, highest.shape[axis])
+    for value, hit in zip(values, _hits(xp, x, highest, axis, width, step), strict=True):
+        result += value * hit
     return result
 
 
-def _max_gather_kernel(
-    xp: Any, v: Any, x: Any, out: Any, *, window: Pair, stride: Pair, padding: Pads
-) -> Any:
+def _max_gather_kernel(xp: Any, v: Any, x: Any, out: Any, *, window: Pair, stride: Pair, padding: Pads) -> Any:
     v = padded(xp, v, padding)
-    x, rows, sides = _row_maxima(xp, x, window, stride, padding)
-    v = _gather_first(xp, v, x, rows, 3, window[1], stride[1], sides[1])
-    return _gather_first(xp, v, rows, out, 2, window[0], stride[0], sides[0])
+    x, rows, _ = _row_maxima(xp, x, window, stride, padding)
+    v = _gather_first(xp, v, x, rows, 3, window[1], stride[1])
+    return _gather_first(xp, v, rows, out, 2, window[0], stride[0])
 
 
 def _draw_attrs(draw: Draw) -> tuple[tuple[int, ...], dict[str, Any]]:
@@ -210,9 +210,7 @@ def _sum_kernel(xp: Any, x: Any, *, window: Pair, stride: Pair, padding: Pads, f
     return x * factor
 
 
-def _spread_kernel(
-    xp: Any, g: Any, *, size: Pair, window: Pair, stride: Pair, padding: Pads, factor: float
-) -> Any:
+def _spread_kernel(xp: Any, g: Any, *, size: Pair, window: Pair, stride: Pair, padding: Pads, factor: float) -> Any:
     g = g * factor
     for axis in (3, 2):
         sides = [g.shape[2], g.shape[3]]
@@ -261,12 +259,38 @@ _window_spread = Op(
 )
 
 
+# On the CPU a few images at a time: all passes but the first then find them in the cache.
+
+_PIECE = 1 << 16
+
+
+def _in_blocks(op: Op) -> None:
+    kernel: Any = op.kernel
+
+    def run(*arrays: Any, **attrs: Any) -> Any:
+        count = arrays[0].shape[0]
+        block = max(1, _PIECE * count // max(1, *(item.size for item in arrays)))
+        if block >= count:
+            return kernel(np, *arrays, **attrs)
+        result: Any = None
+        for start in range(0, count, block):
+            part = kernel(np, *[item[start : start + block] for item in arrays], **attrs)
+            if result is None:
+                result = np.empty((count, *part.shape[1:]), part.dtype)
+            result[start : start + block] = part
+        return result
+
+    op.register_kernel("cpu", run)
+
+
+for _op in (_max_pool, _max_scatter, _max_gather, _window_sum, _window_spread):
+    _in_blocks(_op)
+
+
 # What users call.
 
 
-def _arguments(
-    name: str, axes: int, x: Any, window: Any, stride: Any, padding: Any
-) -> tuple[Tensor, dict[str, Any]]:
+def _arguments(name: str, axes: int, x: Any, window: Any, stride: Any, padding: Any) -> tuple[Tensor, dict[str, Any]]:
     x = convert(x)
     if x.ndim != axes + 2:
         letters = "H, W" if axes == 2 else "L"
@@ -292,9 +316,7 @@ def _maximum(name: str, axes: int, x: Any, window: Any, stride: Any, padding: An
     return result if axes == 2 else result.reshape(*result.shape[:2], result.shape[3])
 
 
-def _mean(
-    name: str, axes: int, x: Any, window: Any, stride: Any, padding: Any, count_padding: bool
-) -> Tensor:
+def _mean(name: str, axes: int, x: Any, window: Any, stride: Any, padding: Any, count_padding: bool) -> Tensor:
     x, attrs = _arguments(name, axes, x, window, stride, padding)
     if x.dtype.kind in "biu":
         raise DTypeError(f"{name}: expected floating-point numbers, got {describe(x)}\n  at {user_line()}")

@@ -28,6 +28,7 @@ class _Foreign:
     """Stands for a NumPy function that no op answers for: it runs, and its gradient does not exist."""
 
     plain = tracked = pullbacks = (None,)
+    arrays = None
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -130,7 +130,9 @@ _permutation_op = _op(
     infer=lambda *, length, **_: Spec((length,), np.int64),
 )
 _mask_op = _op(
-    "dropout_mask", _mask, lambda draw: {"rate": 0.3, "shape": draw.shape(), "dtype": draw.choice(["float32", "float64"])}
+    "dropout_mask",
+    _mask,
+    lambda draw: {"rate": 0.3, "shape": draw.shape(), "dtype": draw.choice(["float32", "float64"])},
 )
 
 
@@ -477,9 +479,9 @@ class Generator:
             attrs["dtype"] = attrs["dtype"].name
         attrs = {**self._take(), **attrs}
         if device is None or device is devices.current():
-            return op(**attrs)  # type: ignore[no-any-return]
+            return op(**attrs)
         with devices.device(device):
-            return op(**attrs)  # type: ignore[no-any-return]
+            return op(**attrs)
 
 
 def _is(value: Any, number: int) -> bool:
@@ -502,7 +504,9 @@ def _shape(name: str, size: Any) -> tuple[int, ...]:
 def _resolve(name: str, parameters: tuple[Any, ...], size: Any, dtype: Any) -> tuple[Any, np.dtype[Any], Any]:
     """Return shape, dtype and device of a draw with these parameters."""
     # Plain numbers have no shape and no dtype of their own; what is no Tensor has no device.
-    arrays = [p if isinstance(p, ArrayMethods) else np.asarray(p) for p in parameters if not isinstance(p, int | float)]
+    arrays: list[Any] = [
+        p if isinstance(p, ArrayMethods) else np.asarray(p) for p in parameters if not isinstance(p, int | float)
+    ]
     try:
         shape = np.broadcast_shapes(*[p.shape for p in arrays])
     except ValueError:
@@ -525,5 +529,5 @@ def _resolve(name: str, parameters: tuple[Any, ...], size: Any, dtype: Any) -> t
         wanted = np.dtype(dtype)
     if not is_inexact(wanted) or wanted.kind == "c":
         raise DTypeError(f"{name}: expected a real floating-point dtype, got {wanted}")
-    tensors = [p for p in parameters if isinstance(p, ArrayMethods)]
+    tensors: list[Any] = [p for p in parameters if isinstance(p, ArrayMethods)]
     return shape, wanted, tensors[0].device if tensors else None

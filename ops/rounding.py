@@ -89,13 +89,13 @@ def round(x: Any, /, decimals: int = 0) -> Tensor:
     Examples
     --------
     >>> import eagerflow as ef
-    >>> ef.round([0.5, 1.5, 2.345]), ef.round(2.345, 2)
+    >>> ef.round([0.5, 1.5, 2.344]), ef.round(2.344, 2)
     (Tensor([0., 2., 2.]), Tensor(2.34))
     """
     x = convert(x)
     if decimals == 0 and x.dtype.kind in "fc":
-        return rint(x)  # type: ignore[no-any-return]
-    return _round(x, decimals=decimals)  # type: ignore[no-any-return]
+        return rint(x)
+    return _round(x, decimals=decimals)
 
 
 around = round
@@ -135,12 +135,14 @@ def _sample_pair(draw: Draw) -> Sample:
 _TIES = "Where both are equal, each gets half of the gradient."
 
 maximum = elementwise(
-    "maximum", vjp=(lambda g, x, y: _to_greater(g, x, y), lambda g, x, y: _to_greater(g, y, x)), inputs="x y", sample=_sample_pair,
+    "maximum", vjp=(lambda g, x, y: _to_greater(g, x, y), lambda g, x, y: _to_greater(g, y, x)), inputs="x y",
+    sample=_sample_pair,
     onnx="Max", doc=f"The greater of x and y, element-wise; NaN if one is NaN. {_TIES}",
     example=("ef.maximum([1.0, 3.0], 2.0)", "Tensor([2., 3.])"),
 )  # fmt: skip
 minimum = elementwise(
-    "minimum", vjp=(lambda g, x, y: _to_greater(g, y, x), lambda g, x, y: _to_greater(g, x, y)), inputs="x y", sample=_sample_pair,
+    "minimum", vjp=(lambda g, x, y: _to_greater(g, y, x), lambda g, x, y: _to_greater(g, x, y)), inputs="x y",
+    sample=_sample_pair,
     onnx="Min", doc=f"The smaller of x and y, element-wise; NaN if one is NaN. {_TIES}",
     example=("ef.minimum([1.0, 3.0], 2.0)", "Tensor([1., 2.])"),
 )  # fmt: skip
@@ -148,16 +150,18 @@ minimum = elementwise(
 
 def _skip_nan(g: Tensor, x: Any, y: Any, greater: Any, smaller: Any) -> Tensor:
     """Give `x` the gradient where `greater` is greater than `smaller`, or where `y` is NaN."""
-    return where(isnan(y), g, _to_greater(g, greater, smaller))  # type: ignore[no-any-return]
+    return where(isnan(y), g, _to_greater(g, greater, smaller))
 
 
 fmax = elementwise(
-    "fmax", vjp=(lambda g, x, y: _skip_nan(g, x, y, x, y), lambda g, x, y: _skip_nan(g, y, x, y, x)), inputs="x y", sample=_sample_pair,
+    "fmax", vjp=(lambda g, x, y: _skip_nan(g, x, y, x, y), lambda g, x, y: _skip_nan(g, y, x, y, x)), inputs="x y",
+    sample=_sample_pair,
     doc=f"The greater of x and y, element-wise; NaN only if both are NaN. {_TIES}",
     example=('ef.fmax([1.0, float("nan")], 2.0)', "Tensor([2., 2.])"),
 )  # fmt: skip
 fmin = elementwise(
-    "fmin", vjp=(lambda g, x, y: _skip_nan(g, x, y, y, x), lambda g, x, y: _skip_nan(g, y, x, x, y)), inputs="x y", sample=_sample_pair,
+    "fmin", vjp=(lambda g, x, y: _skip_nan(g, x, y, y, x), lambda g, x, y: _skip_nan(g, y, x, x, y)), inputs="x y",
+    sample=_sample_pair,
     doc=f"The smaller of x and y, element-wise; NaN only if both are NaN. {_TIES}",
     example=('ef.fmin([1.0, float("nan")], 2.0)', "Tensor([1., 2.])"),
 )  # fmt: skip

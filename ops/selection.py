@@ -156,7 +156,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     >>> ef.clip([-2.0, 0.5, 3.0], 0.0, 1.0)
     Tensor([0. , 0.5, 1. ])
     """
-    return _clip(x, min, max)  # type: ignore[no-any-return]
+    return _clip(x, min, max)
 
 
 @implements(np.clip)
@@ -167,7 +167,7 @@ def _numpy_clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None
 def _finite(g: Tensor, x: Tensor) -> Tensor:
     if x.dtype.kind == "c":  # real and imaginary parts are replaced one by one
         return _where(isfinite(x.real), g.real, 0) + _where(isfinite(x.imag), g.imag, 0) * 1j
-    return _where(isfinite(x), g, 0)  # type: ignore[no-any-return]
+    return _where(isfinite(x), g, 0)
 
 
 def _sample_nan(draw: Draw) -> Sample:
@@ -214,4 +214,4 @@ def nan_to_num(
     >>> ef.nan_to_num([1.0, float("nan"), float("inf")], nan=0.0, posinf=9.0)
     Tensor([1., 0., 9.])
     """
-    return _nan_to_num(convert(x), nan=nan, posinf=posinf, neginf=neginf)  # type: ignore[no-any-return]
+    return _nan_to_num(convert(x), nan=nan, posinf=posinf, neginf=neginf)

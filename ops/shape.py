@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core.callers import attributed
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis, some_axes
@@ -83,6 +84,7 @@ _reshape = Op(
     "reshape", lambda xp, x, *, shape: x.reshape(shape), inputs="x", infer=_reshape_rule, sample=_sample_reshape,
     vjp=lambda g, shape: _reshape(g, shape=shape), fusion="view", onnx="Reshape", kinds="fc",
 )  # fmt: skip
+_run_reshape = attributed(_reshape)
 
 
 @implements(np.reshape)
@@ -122,7 +124,7 @@ def reshape(x: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None
         return transpose(_reshape(transpose(x), shape=sides[::-1]))
     if order != "C":
         raise ShapeError(f"reshape: order is 'C' or 'F', got {order!r}\n  at {user_line()}")
-    return _reshape(x, shape=sides)  # type: ignore[no-any-return]
+    return _run_reshape(x, {"shape": sides})
 
 
 @implements(np.ravel)
@@ -164,6 +166,7 @@ _broadcast_to = Op(
     infer=lambda x, *, shape: Spec(shape, x.dtype), sample=_sample_broadcast, vjp=lambda g: g,
     fusion="view", onnx="Expand", kinds="fc",
 )  # fmt: skip
+_run_broadcast_to = attributed(_broadcast_to)
 
 
 @implements(np.broadcast_to)
@@ -196,7 +199,7 @@ def broadcast_to(x: Any, /, shape: Any, subok: bool = False) -> Tensor:
     Tensor([[1., 2.],
             [1., 2.]])
     """
-    return _broadcast_to(x, shape=as_shape(shape, "broadcast_to"))  # type: ignore[no-any-return]
+    return _run_broadcast_to(x, {"shape": as_shape(shape, "broadcast_to")})
 
 
 def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
@@ -280,6 +283,7 @@ _permute_dims = Op(
     infer=lambda x, *, axes: Spec(tuple(x.shape[axis] for axis in axes), x.dtype), sample=_sample_permute,
     vjp=lambda g, axes: _permute_dims(g, axes=_inverse(axes)), fusion="view", onnx="Transpose", kinds="fc",
 )  # fmt: skip
+_run_permute_dims = attributed(_permute_dims)
 
 
 def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
@@ -315,7 +319,7 @@ def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
             f"permute_dims: axes {tuple(axes)} is no order of the {source.ndim} axes of shape {source.shape}"
             f"\n  at {user_line()}"
         )
-    return _permute_dims(source, axes=order)  # type: ignore[no-any-return]
+    return _run_permute_dims(source, {"axes": order})
 
 
 @implements(np.transpose)
@@ -347,7 +351,7 @@ def transpose(x: Any, /, axes: Any = None) -> Tensor:
     """
     source = convert(x)
     if axes is None:
-        return _permute_dims(source, axes=tuple(range(source.ndim - 1, -1, -1)))  # type: ignore[no-any-return]
+        return _run_permute_dims(source, {"axes": tuple(range(source.ndim - 1, -1, -1))})
     return permute_dims(source, axes)
 
 
@@ -417,7 +421,7 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Tensor:
     order = [axis for axis in range(array.ndim) if axis not in old]
     for position, axis in sorted(zip(new, old, strict=True)):
         order.insert(position, axis)
-    return _permute_dims(array, axes=tuple(order))  # type: ignore[no-any-return]
+    return _run_permute_dims(array, {"axes": tuple(order)})
 
 
 @implements(np.swapaxes)
@@ -451,7 +455,7 @@ def swapaxes(x: Any, axis1: int, axis2: int, /) -> Tensor:
     first, second = one_axis(axis1, source.ndim, "swapaxes"), one_axis(axis2, source.ndim, "swapaxes")
     order = list(range(source.ndim))
     order[first], order[second] = second, first
-    return _permute_dims(source, axes=tuple(order))  # type: ignore[no-any-return]
+    return _run_permute_dims(source, {"axes": tuple(order)})
 
 
 # --- axes of length one -------------------------------------------------------------------------
@@ -468,6 +472,7 @@ _expand_dims = Op(
     sample=lambda draw: Sample((draw.array(shape := draw.shape()),), {"axis": (draw.integer(0, len(shape)),)}),
     vjp=lambda g, axis: _squeeze(g, axis=axis), fusion="view", onnx="Unsqueeze", kinds="fc",
 )  # fmt: skip
+_run_expand_dims = attributed(_expand_dims)
 
 
 def _sample_squeeze(draw: Draw) -> Sample:
@@ -482,6 +487,7 @@ _squeeze = Op(
     infer=lambda x, *, axis: Spec(tuple(side for i, side in enumerate(x.shape) if i not in axis), x.dtype),
     sample=_sample_squeeze, vjp=lambda g, axis: _expand_dims(g, axis=axis), fusion="view", onnx="Squeeze", kinds="fc",
 )  # fmt: skip
+_run_squeeze = attributed(_squeeze)
 
 
 @implements(np.expand_dims)
@@ -513,7 +519,7 @@ def expand_dims(x: Any, /, axis: Any = 0) -> Tensor:
     """
     source = convert(x)
     count = len(axis) if isinstance(axis, tuple | list) else 1
-    return _expand_dims(source, axis=some_axes(axis, source.ndim + count, "expand_dims"))  # type: ignore[no-any-return]
+    return _run_expand_dims(source, {"axis": some_axes(axis, source.ndim + count, "expand_dims")})
 
 
 @implements(np.squeeze)
@@ -545,13 +551,17 @@ def squeeze(x: Any, /, axis: Any = None) -> Tensor:
     """
     source = convert(x)
     shape = source.shape
-    axes = tuple(i for i, side in enumerate(shape) if side == 1) if axis is None else some_axes(axis, len(shape), "squeeze")
+    axes = (
+        tuple(i for i, side in enumerate(shape) if side == 1)
+        if axis is None
+        else some_axes(axis, len(shape), "squeeze")
+    )
     for item in axes:
         if shape[item] != 1:
             raise ShapeError(
                 f"squeeze: axis {item} has length {shape[item]}, expected 1, in shape {shape}\n  at {user_line()}"
             )
-    return _squeeze(source, axis=axes)  # type: ignore[no-any-return]
+    return _run_squeeze(source, {"axis": axes})
 
 
 def _at_least(ndim: int, widen: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
@@ -625,7 +635,7 @@ def flip(x: Any, /, axis: Any = None) -> Tensor:
     Tensor([3., 2., 1.])
     """
     source = convert(x)
-    return _flip(source, axis=some_axes(axis, source.ndim, "flip"))  # type: ignore[no-any-return]
+    return _flip(source, axis=some_axes(axis, source.ndim, "flip"))
 
 
 @implements(np.flipud)
@@ -738,7 +748,7 @@ def roll(x: Any, /, shift: Any, axis: Any = None) -> Tensor:
         axes *= len(shifts)
     if len(shifts) != len(axes):
         raise ShapeError(f"roll: {len(shifts)} shifts for {len(axes)} axes\n  at {user_line()}")
-    return _roll(source, shift=shifts, axis=axes)  # type: ignore[no-any-return]
+    return _roll(source, shift=shifts, axis=axes)
 
 
 @implements(np.rot90)

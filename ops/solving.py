@@ -1,10 +1,10 @@
-"""Linear systems: solve, inverse, determinant, and powers of matrices."""
+"""Linear systems: solve, inverses, rank and powers of matrices; and what their neighbours share."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +13,12 @@ from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.contraction import matmul
 
-__all__ = ["det", "inv", "matrix_power", "matrix_rank", "pinv", "slogdet", "solve"]
+__all__ = ["inv", "matrix_power", "matrix_rank", "pinv", "solve"]
 
 _SINGULAR = (
-    "a matrix is singular, so that there is no unique solution; ef.linalg.pinv gives the one of least squares, "
+    "a matrix is singular, so that no inverse exists; ef.linalg.pinv gives the best substitute, "
     "and adding a small multiple of the identity helps where it is singular by rounding only"
 )
-
-
-class SlogdetResult(NamedTuple):
-    """Sign, and logarithm of the absolute value, of determinants."""
-
-    sign: Tensor
-    logabsdet: Tensor
 
 
 def conjugate(x: Tensor) -> Tensor:
@@ -69,6 +62,21 @@ def matrices(x: Any, name: str, square: bool = False) -> Tensor:
     return x
 
 
+def lower_weights(n: int, diagonal: float, below: float) -> np.ndarray:
+    """Return a matrix with these values on and below its diagonal, and zeros above."""
+    weights: np.ndarray = np.tri(n, k=-1) * below + np.eye(n) * diagonal
+    return weights
+
+
+def from_lower(gradient: Tensor) -> Tensor:
+    """Turn the gradient of a Hermitian matrix into that of its lower triangle.
+
+    An element below the diagonal stands for two of the matrix; the diagonal is real.
+    """
+    symmetric = gradient + adjoint(gradient)
+    return symmetric * constant(lower_weights(gradient.shape[-1], 0.5, 1.0), gradient)
+
+
 def saying(message: str, function: Callable[..., Any], *arrays: Any) -> Any:
     """Call a function of the array library; a failure says `message`."""
     try:
@@ -89,7 +97,7 @@ def sample_invertible(draw: Draw) -> Sample:
     return Sample((x + (n + 2) * np.eye(n),))
 
 
-def _cubic(factor: float) -> Callable[..., float]:
+def cubic(factor: float) -> Callable[..., float]:
     return lambda x, **attrs: factor * x.size * min(x.shape[-2:])
 
 
@@ -114,8 +122,8 @@ def _solve_matrix_vjp(g: Tensor, a: Tensor, out: Tensor, shape: tuple[int, ...])
 def _solve_rhs_vjp(g: Tensor, a: Tensor) -> Tensor:
     # A stack of vectors (from one vector b) must not be taken for a matrix.
     if g.ndim == a.ndim - 1 and g.ndim > 1:
-        return _solve(a.mT, g.reshape((*g.shape, 1))).reshape(g.shape)  # type: ignore[no-any-return]
-    return _solve(a.mT, g)  # type: ignore[no-any-return]
+        return _solve(a.mT, g.reshape((*g.shape, 1))).reshape(g.shape)
+    return _solve(a.mT, g)
 
 
 def _sample_solve(draw: Draw) -> Sample:
@@ -171,6 +179,13 @@ def solve(a: Any, b: Any, /) -> Tensor:
     a, b = matrices(a, "solve", square=True), convert(b)
     if not b.ndim or b.shape[0 if b.ndim == 1 else -2] != a.shape[-1]:
         raise ShapeError(f"solve: the sizes do not meet: a is {a.shape} and b {b.shape}\n  at {user_line()}")
+    if b.ndim > 2 and a.ndim > 2:
+        try:
+            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise ShapeError(
+                f"solve: the batch dimensions do not broadcast: a is {a.shape} and b {b.shape}\n  at {user_line()}"
+            ) from None
     result: Tensor = _solve(a, b)
     return result
 
@@ -187,7 +202,7 @@ _inv = Op(
     infer=same_inexact,
     sample=sample_invertible,
     vjp=_inv_vjp,
-    flops=_cubic(2),
+    flops=cubic(2),
     kinds="fc",
 )
 
@@ -224,144 +239,6 @@ def inv(x: Any, /) -> Tensor:
     return result
 
 
-# The gradient of a determinant is the matrix of cofactors. It exists where the inverse does not.
-
-
-def _cofactor_kernel(xp: Any, x: Any) -> Any:
-    value = xp.linalg.det(x)
-    if bool((value != 0).all()) and bool(xp.isfinite(value).all()):
-        return xp.swapaxes(xp.linalg.inv(x), -1, -2) * value[..., None, None]
-    # det(U S Vh) = det(U) det(Vh) prod(S): each cofactor leaves one of the singular values out.
-    u, s, vh = xp.linalg.svd(x)
-    ones = xp.ones_like(s[..., :1])
-    before = xp.cumprod(xp.concatenate([ones, s[..., :-1]], axis=-1), axis=-1)
-    after = xp.cumprod(xp.concatenate([ones, s[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
-    phase = (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None]
-    return phase * xp.matmul(u.conj() * (before * after)[..., None, :], vh.conj())
-
-
-def _cofactor_vjp(g: Tensor, x: Tensor) -> Tensor:
-    inverse = _inv(x)
-    transposed = inverse.mT
-    weight = _det(x).reshape((*x.shape[:-2], 1, 1))
-    inside = (g * transposed).sum(axis=(-2, -1), keepdims=True)
-    return weight * (inside * transposed - matmul(matmul(transposed, g.mT), transposed))
-
-
-_cofactor = Op(
-    "cofactor",
-    _cofactor_kernel,
-    inputs="x",
-    infer=same_inexact,
-    sample=sample_invertible,
-    vjp=_cofactor_vjp,
-    flops=_cubic(3),
-    kinds="fc",
-)
-
-_det = Op(
-    "det",
-    lambda xp, x: xp.linalg.det(x),
-    inputs="x",
-    infer=lambda x: Spec(x.shape[:-2], result_dtype(x.dtype)),
-    sample=sample_invertible,
-    vjp=lambda g, x: g.reshape((*g.shape, 1, 1)) * _cofactor(x),
-    flops=_cubic(2 / 3),
-    kinds="fc",
-)
-
-
-@implements(np.linalg.det)
-def det(x: Any, /) -> Tensor:
-    """Return the determinants of matrices.
-
-    Parameters
-    ----------
-    x : array_like
-        Square matrices in the last two axes.
-
-    Returns
-    -------
-    Tensor
-        One determinant for each matrix.
-
-    Raises
-    ------
-    ShapeError
-        The matrices are not square.
-
-    Notes
-    -----
-    The gradient, the matrix of cofactors, is right for singular matrices too. The second
-    derivative needs the inverse, and raises where there is none.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.linalg.det([[2.0, 0.0], [0.0, 4.0]])
-    Tensor(8.)
-    """
-    result: Tensor = _det(matrices(x, "det", square=True))
-    return result
-
-
-def _slogdet_vjp(g: list[Tensor | None], x: Tensor, out: tuple[Tensor, Tensor]) -> Tensor:
-    on_sign, on_log = g
-    transposed = _inv(x).mT
-    weight: Any = 0.0 if on_log is None else on_log
-    if on_sign is not None and on_sign.dtype.kind == "c":
-        weight = weight + 1j * (on_sign * out[0]).imag
-    return transposed * (weight.reshape((*weight.shape, 1, 1)) if isinstance(weight, Tensor) else weight)
-
-
-_slogdet = Op(
-    "slogdet",
-    lambda xp, x: xp.linalg.slogdet(x),
-    inputs="x",
-    outputs=2,
-    infer=lambda x: (Spec(x.shape[:-2], result_dtype(x.dtype)), Spec(x.shape[:-2], real_dtype(x.dtype))),
-    sample=sample_invertible,
-    vjp=_slogdet_vjp,
-    flops=_cubic(2 / 3),
-    kinds="fc",
-)
-
-
-@implements(np.linalg.slogdet)
-def slogdet(x: Any, /) -> SlogdetResult:
-    """Return sign and logarithm of the determinants of matrices.
-
-    Parameters
-    ----------
-    x : array_like
-        Square matrices in the last two axes.
-
-    Returns
-    -------
-    sign : Tensor
-        -1, 0 or 1; for complex matrices a number of modulus 1, or 0.
-    logabsdet : Tensor
-        Natural logarithm of the absolute value; ``-inf`` for singular matrices.
-
-    Raises
-    ------
-    ShapeError
-        The matrices are not square.
-
-    Notes
-    -----
-    The gradient needs the inverse, and raises ``LinAlgError`` for singular matrices.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> sign, logarithm = ef.linalg.slogdet([[2.0, 0.0], [0.0, -1.0]])
-    >>> sign, logarithm
-    (Tensor(-1.), Tensor(0.69314718))
-    """
-    return SlogdetResult(*_slogdet(matrices(x, "slogdet", square=True)))
-
-
 def _pinv_kernel(xp: Any, x: Any, *, rcond: float, hermitian: bool) -> Any:
     if hermitian:
         return xp.linalg.pinv(x, rcond, hermitian=True)
@@ -392,7 +269,7 @@ _pinv = Op(
     infer=lambda x, **attrs: Spec((*x.shape[:-2], x.shape[-1], x.shape[-2]), result_dtype(x.dtype)),
     sample=_sample_pinv,
     vjp=_pinv_vjp,
-    flops=_cubic(14),
+    flops=cubic(14),
     kinds="fc",
 )
 
@@ -407,7 +284,7 @@ def pinv(x: Any, /, rcond: float | None = None, hermitian: bool = False, *, rtol
         Matrices in the last two axes.
     rcond, rtol : float, optional
         Singular values up to this share of the largest count as zero (two names of one thing);
-        by default 1e-15, with `rtol` missing in NumPy's sense.
+        ``max(M, N) * eps`` by default.
     hermitian : bool
         Whether the matrices are Hermitian, for which there is a faster way.
 
@@ -435,7 +312,7 @@ def pinv(x: Any, /, rcond: float | None = None, hermitian: bool = False, *, rtol
     x = matrices(x, "pinv")
     cut = rtol if rcond is None else rcond
     if cut is None:
-        cut = 1e-15 if result_dtype(x.dtype).itemsize > 4 else float(max(x.shape[-2:]) * np.finfo(x.dtype).eps)
+        cut = max(x.shape[-2:]) * np.finfo(result_dtype(x.dtype)).eps
     result: Tensor = _pinv(x, rcond=float(cut), hermitian=bool(hermitian))
     return result
 
@@ -457,7 +334,7 @@ _rank = Op(
     infer=lambda x, **attrs: Spec(x.shape[:-2], np.intp),
     sample=lambda draw: Sample((_sample_pinv(draw).inputs[0],), {"tol": None, "rtol": None}),
     no_gradient="a rank is a count",
-    flops=_cubic(4),
+    flops=cubic(4),
 )
 
 

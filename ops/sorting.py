@@ -110,7 +110,7 @@ def sort(x: Any, /, axis: int | None = -1, *, descending: bool = False, stable: 
     Tensor([1., 2., 3.])
     """
     source, axis = _line(x, axis, "sort")
-    return _sort(source, axis=axis, descending=descending, stable=stable)  # type: ignore[no-any-return]
+    return _sort(source, axis=axis, descending=descending, stable=stable)
 
 
 def argsort(x: Any, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
@@ -146,7 +146,7 @@ def argsort(x: Any, /, axis: int | None = -1, *, descending: bool = False, stabl
     Tensor([1, 2, 0])
     """
     source, axis = _line(x, axis, "argsort")
-    return _argsort(source, axis=axis, descending=descending, stable=stable)  # type: ignore[no-any-return]
+    return _argsort(source, axis=axis, descending=descending, stable=stable)
 
 
 def _numpy_stable(kind: str | None, order: Any, stable: bool | None) -> bool:
@@ -156,7 +156,9 @@ def _numpy_stable(kind: str | None, order: Any, stable: bool | None) -> bool:
 
 
 @implements(np.sort)
-def _numpy_sort(a: Any, axis: int | None = -1, kind: str | None = None, order: Any = None, *, stable: Any = None) -> Tensor:
+def _numpy_sort(
+    a: Any, axis: int | None = -1, kind: str | None = None, order: Any = None, *, stable: Any = None
+) -> Tensor:
     return sort(a, axis, stable=_numpy_stable(kind, order, stable))
 
 
@@ -215,7 +217,7 @@ def searchsorted(x1: Any, x2: Any, /, side: str = "left", sorter: Any = None) ->
             f"searchsorted: expected a vector and side 'left' or 'right', got shape {line.shape} and {side!r}"
             f"\n  at {user_line()}"
         )
-    return _searchsorted(line if sorter is None else take(line, sorter), x2, side=side)  # type: ignore[no-any-return]
+    return _searchsorted(line if sorter is None else take(line, sorter), x2, side=side)
 
 
 # --- sets of values -----------------------------------------------------------------------------
@@ -229,8 +231,8 @@ def _unique_kernel(xp: Any, x: Any, *, equal_nan: bool) -> tuple[Any, ...]:
 
 
 def _unique_rule(x: Spec, *, equal_nan: bool) -> tuple[Spec, ...]:
-    places = Spec((None,), np.intp)  # type: ignore[arg-type]
-    return Spec((None,), x.dtype), places, Spec(x.shape, np.intp), places  # type: ignore[arg-type]
+    places = Spec((None,), np.intp)
+    return Spec((None,), x.dtype), places, Spec(x.shape, np.intp), places
 
 
 _unique = Op(
@@ -356,7 +358,7 @@ def unique_values(x: Any, /) -> Tensor:
     >>> ef.unique_values([2, 1, 2])
     Tensor([1, 2])
     """
-    return _unique(x, equal_nan=False)[0]  # type: ignore[no-any-return]
+    return _unique(x, equal_nan=False)[0]
 
 
 @implements(np.unique)

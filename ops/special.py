@@ -75,6 +75,18 @@ def in_pieces(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def single(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `kernel` so that it computes in float32 what is in half precision."""
+
+    def run(xp: Any, x: Any, **attrs: Any) -> Any:
+        x = floating(xp, x)
+        if x.dtype.itemsize < 4:
+            return kernel(xp, x.astype(np.float32), **attrs).astype(x.dtype)
+        return kernel(xp, x, **attrs)
+
+    return run
+
+
 def _ratio(x: Any, coefficients: tuple[Sequence[float], Sequence[float]]) -> Any:
     top, bottom = (_polynomial(x, item) for item in coefficients)
     top /= bottom
@@ -116,8 +128,8 @@ def _center(xp: Any, x: Any, size: Any) -> Any:
     return x * _ratio(square, _SMALL)
 
 
+@single
 def _erf(xp: Any, x: Any) -> Any:
-    x = floating(xp, x)
     shape, x = x.shape, x.reshape(-1)
     size = xp.abs(x)
     tail = _tail(xp, size)
@@ -125,8 +137,8 @@ def _erf(xp: Any, x: Any) -> Any:
     return xp.where(size > _BORDER, xp.copysign(tail, x), _center(xp, x, size)).reshape(shape)
 
 
+@single
 def _erfc(xp: Any, x: Any) -> Any:
-    x = floating(xp, x)
     shape, x = x.shape, x.reshape(-1)
     size = xp.abs(x)
     tail = _tail(xp, size)

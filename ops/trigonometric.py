@@ -138,7 +138,8 @@ def _sinc_rule(x: Any) -> Any:
 
 sinc = elementwise(
     "sinc", lambda xp, x: xp.sinc(x), vjp=_sinc_gradient, infer=_sinc_rule, flops=15, numpy=("sinc",),
-    doc="sin(πx) / (πx), and 1 at 0, element-wise.", example=("ef.sinc([0.0, 0.5])", "Tensor([1.        , 0.63661977])"),
+    doc="sin(πx) / (πx), and 1 at 0, element-wise.",
+    example=("ef.sinc([0.0, 0.5])", "Tensor([1.        , 0.63661977])"),
 )  # fmt: skip
 
 # NumPy's names for those that the array API standard calls otherwise.

@@ -240,7 +240,7 @@ class TestCheckpoint:
         x = ef.asarray(np.ones(100))
         with ef.GradientTape() as tape:
             tape.watch(x)
-            y = ef.checkpoint(lambda v: v * ef.random.uniform((100,)))(x)
+            y = ef.checkpoint(lambda v: v * ef.random.uniform(size=100))(x)
         np.testing.assert_array_equal(tape.gradient(y, x).numpy(), y.numpy())
 
     def test_a_watched_tensor_from_outside_is_refused(self) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import functools
 import importlib
 import importlib.util
 import inspect
+import io
 import pkgutil
 import re
 import sys
@@ -17,6 +20,8 @@ from typing import Any
 import pytest
 
 import eagerflow as ef
+from eagerflow.core import op
+from eagerflow.devices import registry as devices_registry
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -39,9 +44,9 @@ def docstring_examples() -> dict[str, doctest.DocTest]:
         for name, value in sorted(vars(module).items()):
             # Functions that a declaration made live in another module than the one that names them.
             if callable(value) and hasattr(value, "op") and getattr(value, "__name__", None) == name:
-                tests += finder.find(value, f"{module.__name__}.{name}", module=False, globs={})  # type: ignore[arg-type]
+                tests += finder.find(value, f"{module.__name__}.{name}", module=False, globs={})
         for test in tests:
-            if test.examples and test.docstring not in seen:
+            if test.examples and test.docstring and test.docstring not in seen:
                 seen.add(test.docstring)
                 found[test.name] = test
     return found
@@ -50,9 +55,17 @@ def docstring_examples() -> dict[str, doctest.DocTest]:
 EXAMPLES = docstring_examples()
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_docstring_example(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in a folder of its own, and forget the ops and device kinds that an example registers."""
     monkeypatch.chdir(tmp_path)
+    for module, table in (op, "_registry"), (devices_registry, "_kinds"):
+        monkeypatch.setattr(module, table, dict(getattr(module, table)))
+
+
+@pytest.mark.usefixtures("scratch")
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_docstring_example(name: str) -> None:
     run(EXAMPLES[name])
 
 
@@ -71,14 +84,19 @@ def snippets(page: Path) -> list[tuple[int, str, str]]:
     return [(text.count("\n", 0, m.start(2)) + 1, m[1] or "", m[2]) for m in pattern.finditer(text)]
 
 
+def flat(text: str) -> str:
+    """Return the lines without their indentation."""
+    return "\n".join(line.strip() for line in text.splitlines()) + "\n"
+
+
+@pytest.mark.usefixtures("scratch")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_snippets_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_snippets_of_a_page_run_in_order(page: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "__snippet__"}
     for line, source, text in snippets(page):
         if source:
-            # An excerpt of a file that other tests run must be in it, word for word.
-            assert text in (ROOT / source).read_text(), f"{page}:{line} is not what {source} says"
+            # An excerpt of a file that other tests run must be in it, word for word, if not as deep.
+            assert flat(text) in flat((ROOT / source).read_text()), f"{page}:{line} is not what {source} says"
         elif ">>> " in text:
             test = doctest.DocTestParser().get_doctest(text, namespace, f"{page.name}:{line}", str(page), line)
             # `run` clears the copy that the test made of the namespace, so the names are kept first.
@@ -88,7 +106,11 @@ def test_snippets_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch
             runner.run(test, out=said.append, clear_globs=False)
             assert not runner.failures, "".join(said)
         else:
-            exec(compile("\n" * (line - 1) + text, str(page), "exec"), namespace)
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile("\n" * (line - 1) + text, str(page), "exec"), namespace)
+            promised = re.findall(r"^print\(.*\)  # (.*)$", text, re.MULTILINE)
+            assert printed.getvalue().splitlines() == promised, f"{page}:{line}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -101,13 +123,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def public() -> Iterator[tuple[str, Any]]:
     """Give the functions and classes that users reach through eagerflow and its public modules."""
-    spaces = [ef, *(m for name, m in vars(ef).items() if inspect.ismodule(m) and m.__name__ == f"eagerflow.{name}")]
-    for space in spaces:
-        if space is not ef and space.__name__ in ("eagerflow.core", "eagerflow.capture"):
-            continue
-        for name in getattr(space, "__all__", [name for name in dir(space) if not name.startswith("_")]):
-            value = getattr(space, name)
-            if inspect.isclass(value) or callable(value):
+    for space in index_script().spaces():
+        for name, value in index_script().public(space):
+            if callable(value):
                 yield f"{space.__name__}.{name}", value
 
 
@@ -115,20 +133,26 @@ def test_every_public_name_is_documented_with_an_example() -> None:
     bare = []
     for name, value in public():
         text = inspect.getdoc(value) or ""
-        # Re-exported NumPy dtypes and errors speak for themselves.
+        # Re-exported NumPy dtypes, errors and named tuples of results speak for themselves.
         ours = str(getattr(value, "__module__", "")).startswith("eagerflow")
-        is_error = inspect.isclass(value) and issubclass(value, Exception)
-        if ours and not is_error and ">>>" not in text:
+        plain = inspect.isclass(value) and issubclass(value, Exception | tuple)
+        if ours and not plain and ">>>" not in text:
             bare.append(name)
     assert not bare, f"without a runnable example: {sorted(set(bare))}"
 
 
-def test_the_index_of_names_is_current() -> None:
+@functools.cache
+def index_script() -> Any:
+    """Import docs/write_index.py."""
     spec = importlib.util.spec_from_file_location("write_index", ROOT / "docs" / "write_index.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     sys.modules["write_index"] = script
     spec.loader.exec_module(script)
+    return script
+
+
+def test_the_index_of_names_is_current() -> None:
     written = (ROOT / "docs" / "reference" / "api.md").read_text()
-    assert written == script.index(), "run: python docs/write_index.py"
+    assert written == index_script().index(), "run: python docs/write_index.py"

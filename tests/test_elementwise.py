@@ -7,51 +7,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from against_numpy import DTYPES, agree, values
 
 import eagerflow as ef
 
-UNARY = """abs absolute positive negative reciprocal square sqrt cbrt fabs sign exp exp2 expm1 log log2 log10 log1p
+_UNARY = """
+abs absolute positive negative reciprocal square sqrt cbrt fabs sign exp exp2 expm1 log log2 log10 log1p
 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh arcsin arccos arctan arcsinh arccosh arctanh
 deg2rad rad2deg radians degrees sinc floor ceil trunc rint round around signbit isfinite isinf isnan logical_not
-invert bitwise_invert bitwise_not real imag conj conjugate angle nan_to_num""".split()
-BINARY = """add subtract multiply divide true_divide floor_divide remainder mod fmod pow power float_power maximum
+invert bitwise_invert bitwise_not real imag conj conjugate angle nan_to_num
+"""
+_BINARY = """
+add subtract multiply divide true_divide floor_divide remainder mod fmod pow power float_power maximum
 minimum fmax fmin hypot atan2 arctan2 logaddexp logaddexp2 copysign nextafter heaviside equal not_equal less
 less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor
-bitwise_left_shift bitwise_right_shift left_shift right_shift gcd lcm isclose""".split()
-DTYPES = ["bool", "int8", "int32", "int64", "uint8", "float16", "float32", "float64", "complex64", "complex128"]
+bitwise_left_shift bitwise_right_shift left_shift right_shift gcd lcm isclose
+"""
+UNARY, BINARY = _UNARY.split(), _BINARY.split()
 
 
 def reference(name: str) -> Any:
     return getattr(np, name)
-
-
-def values(dtype: str, shape: tuple[int, ...] = (3, 4), seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    kind = np.dtype(dtype).kind
-    if kind == "b":
-        return rng.integers(0, 2, shape).astype(dtype)
-    if kind in "iu":
-        return rng.integers(1, 5, shape).astype(dtype)
-    x = rng.uniform(-2, 2, shape)
-    return (x + 1j * rng.uniform(-1, 1, shape) if kind == "c" else x).astype(dtype)
-
-
-def agree(function: Any, expected: Any, *arrays: Any) -> None:
-    """Check that both give the same, or that both refuse."""
-    with np.errstate(all="ignore"):
-        try:
-            want = expected(*arrays)
-        except (TypeError, ValueError):
-            with pytest.raises((TypeError, ValueError)):
-                function(*arrays)
-            return
-        got = function(*arrays)
-    assert isinstance(got, ef.Tensor)
-    want = np.asarray(want)
-    assert (got.dtype, got.shape) == (want.dtype, want.shape)
-    np.testing.assert_array_max_ulp(got.numpy(), want, 4) if want.dtype.kind == "f" else (
-        np.testing.assert_allclose(got.numpy(), want, rtol=1e-6)
-    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

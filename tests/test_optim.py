@@ -106,6 +106,17 @@ def test_gradients_may_come_in_the_structure_of_the_variables() -> None:
     assert float(tree["a"]) == -1 and float(tree["b"]) == -4
 
 
+def test_gradients_may_come_as_a_module() -> None:
+    model = ef.nn.Sequential(ef.nn.Linear(2, 3), ef.nn.BatchNorm(3))
+    opt = ef.optim.SGD(model, 1.0)
+    before = [v.numpy() for v in model.variables]
+    with ef.GradientTape() as tape:
+        y = (model([[1.0, 2.0], [0.0, 5.0], [3.0, 1.0]]) ** 3).sum()
+    opt.apply(tape.gradient(y, model, unconnected="zero"))
+    changed = [bool((v.numpy() != b).any()) for v, b in zip(model.variables, before, strict=True)]
+    assert [c for c, v in zip(changed, model.variables, strict=True) if v.trainable][2:] == [True, True]
+
+
 def test_learning_rate_is_set_and_scheduled() -> None:
     variable = ef.Variable(0.0)
     opt = ef.optim.SGD([variable], 1.0)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import eagerflow as ef
+import kinds  # noqa: F401 - registers the kind 'far'
 
 
 @pytest.mark.parametrize(
@@ -33,8 +34,6 @@ def test_repr_of_large_and_matrix_and_far_tensors() -> None:
     text = repr(ef.zeros((100, 100)))
     assert "shape=(100, 100)" in text and len(text) < 600
     assert repr(ef.asarray([[1, 2], [3, 4]])) == "Tensor([[1, 2],\n        [3, 4]])"
-    import kinds  # noqa: F401 - registers the kind 'far'
-
     assert repr(ef.asarray([1, 2], device="far:1")) == "Tensor([1, 2], device=far:1)"
     assert f"{ef.asarray(1.23456):.2f}" == "1.23"
     assert str(ef.asarray([1, 2])) == "[1 2]"

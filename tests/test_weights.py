@@ -89,14 +89,24 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     ef.save_weights(path, model(0))
     refused(path, model(1, hidden=6), r"layers.0.weight: expected float32\[3, 6\], got float32\[3, 5\]")
     refused(path, model(1, dtype="float64"), r"layers.0.weight: expected float64\[3, 5\], got float32")
-    refused(path, ef.nn.Linear(3, 5), r"missing in the file: weight, bias\n.*not expected: layers.0.weight")
+    refused(
+        path, ef.nn.Linear(3, 5), r"missing in the file: weight, bias\n  not expected: layers.0.bias, layers.0.weight"
+    )
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w"
     ef.save_weights(path, model(0))
     whole = path.read_bytes()
-    for damaged in (b"", whole[:4], whole[:40], whole[:-7], whole + b"more", b"\xff" * 8 + whole[8:], b"not a file" * 9):
+    for damaged in (
+        b"",
+        whole[:4],
+        whole[:40],
+        whole[:-7],
+        whole + b"more",
+        b"\xff" * 8 + whole[8:],
+        b"not a file" * 9,
+    ):
         path.write_bytes(damaged)
         refused(path, model(1), "damaged")
     with pytest.raises(FileNotFoundError):
@@ -123,7 +133,7 @@ def test_what_cannot_be_saved_is_refused(tmp_path: Path) -> None:
         ef.save_weights(tmp_path / "w", {"x": 3})
     with pytest.raises(CheckpointError, match="no Variable"):
         ef.save_weights(tmp_path / "w", [])
-    with pytest.raises(CheckpointError, match="two Variables have the name 'a.b'"):
+    with pytest.raises(CheckpointError, match=r"two Variables have the name 'a\.b'"):
         ef.save_weights(tmp_path / "w", {"a.b": ef.Variable(1.0), "a": {"b": ef.Variable(2.0)}})
     with pytest.raises(DTypeError, match="float8_e3m4"):
         ef.save_weights(tmp_path / "w", [ef.Variable(np.zeros(2, ml_dtypes.float8_e3m4))])

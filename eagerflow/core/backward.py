@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
+from eagerflow.core.dispatch import enter_arrays, leave_arrays
 from eagerflow.core.pullback import OUTPUT
 from eagerflow.core.record import Record, Recorder
-from eagerflow.core.tensor import Tensor, is_inexact
+from eagerflow.core.tensor import Tensor, is_inexact, wrap
+from eagerflow.devices import CPU0
 from eagerflow.errors import GradientError
+
+_ndarray = np.ndarray
 
 
 def backward(
@@ -34,47 +40,93 @@ def backward(
     """
     gradients: dict[Record, Any] = {}
     for record, seed in seeds:
-        _accumulate(gradients, record, seed)
-    found: dict[Record, Tensor] = {}
+        _accumulate(gradients, record, _lower(seed))
+    found: dict[Record, Any] = {}
     needed = _needed(recorder, sources)
     records = recorder.records
-    for position in range(len(records) - 1, -1, -1):
-        record = records[position]
-        g = gradients.pop(record, None)
-        mine = record.tape is recorder
-        if g is not None:
+    owned: set[Record] = set()  # whose gradient is an array that was made here, and that nothing else sees
+    tokens = None
+    try:
+        for position in range(len(records) - 1, -1, -1):
+            record = records[position]
+            g = gradients.pop(record, None)
+            mine = record.tape is recorder
+            if g is None:
+                if release and mine:
+                    record.saved = None
+                continue
             if record in sources:
                 found[record] = g
-            op = record.op
+            op: Any = record.op
             if op is OUTPUT:
                 _collect(gradients, record, g, needed)
+                continue
+            if not mine or recorder.recording:
+                # Another tape, or this one, records: the gradient itself must be recorded.
+                pullbacks, g = op.tracked, _lift(g, record)
+            elif op.arrays is None or record.device is not CPU0 or not _is_bare(g):
+                pullbacks, g = op.plain, _lift(g, record)
             else:
-                # Only while another tape (or this one) records must the gradient itself be recorded.
-                pullbacks = op.plain if mine and not recorder.recording else op.tracked  # type: ignore[union-attr]
-                try:
-                    index = -1
-                    for parent in record.parents:
-                        index += 1
-                        if parent is None or (needed is not None and parent not in needed):
-                            continue
-                        pullback = pullbacks[index] if index < len(pullbacks) else pullbacks[-1]
-                        if pullback is None:
-                            continue
-                        gradient = pullback(g, record, index)
-                        data = gradient._data
-                        if data.shape != parent.shape or data.dtype is not parent.dtype:
-                            gradient = _fit(gradient, parent)
-                        previous = gradients.get(parent)
-                        gradients[parent] = gradient if previous is None else previous + gradient
-                except Exception as error:
-                    error.add_note(f"in the gradient of {op.name} for input {index}")  # type: ignore[union-attr]
-                    raise
-        if release and mine:
-            record.saved = None  # the parents stay until the end, to tell why a gradient is missing
+                pullbacks = op.arrays
+            if (pullbacks is op.arrays) is (tokens is None):
+                tokens = leave_arrays(tokens) if tokens else enter_arrays()
+            index = -1
+            try:
+                for parent in record.parents:
+                    index += 1
+                    if parent is None or (needed is not None and parent not in needed):
+                        continue
+                    pullback = pullbacks[index] if index < len(pullbacks) else pullbacks[-1]
+                    if pullback is None:
+                        continue
+                    gradient = pullback(g, record, index)
+                    if type(gradient) is not _ndarray:
+                        gradient = _lower(gradient)
+                    if gradient.shape != parent.shape or gradient.dtype is not parent.dtype:
+                        gradient = _lower(_fit(gradient, parent))
+                    previous = gradients.get(parent)
+                    if previous is None:
+                        gradients[parent] = gradient
+                    elif parent in owned and type(gradient) is _ndarray:
+                        np.add(previous, gradient, out=previous)
+                    else:
+                        gradients[parent] = total = _lower(previous + gradient)
+                        if type(total) is _ndarray:
+                            owned.add(parent)
+            except Exception as error:
+                error.add_note(f"in the gradient of {op.name} for input {index}")
+                raise
+            if release and mine:
+                record.saved = None  # the parents stay until the end, to tell why a gradient is missing
+    finally:
+        if tokens is not None:
+            leave_arrays(tokens)
     for record in sources:
         if record in gradients:
             found[record] = gradients[record]
-    return found
+    return {record: _lift(g, record) for record, g in found.items()}
+
+
+def _lower(g: Any) -> Any:
+    """Return the bare array of a Tensor on the host that no tape follows; another Tensor as it is."""
+    if type(g) is Tensor:
+        return g._data if g._rec is None and g._device is CPU0 else g
+    return np.asarray(g) if isinstance(g, np.generic) else g
+
+
+def _lift(g: Any, record: Record) -> Any:
+    """Return bare arrays as Tensors on the record's device."""
+    if type(g) is _ndarray:
+        return wrap(g, record.device)
+    if type(g) is Several:
+        return Several([_lift(item, record) for item in g])
+    return g
+
+
+def _is_bare(g: Any) -> bool:
+    if type(g) is Several:
+        return not any(type(item) is Tensor for item in g)
+    return type(g) is _ndarray
 
 
 class Several(list[Any]):
@@ -98,12 +150,12 @@ def _collect(gradients: dict[Record, Any], record: Record, g: Tensor, needed: se
     if needed is None or parent in needed:
         several = gradients.setdefault(parent, Several([None] * len(parent.shape)))
         index = record.saved
-        several[index] = g if several[index] is None else several[index] + g
+        several[index] = g if several[index] is None else _lower(several[index] + g)
 
 
-def _accumulate(gradients: dict[Record, Any], record: Record, g: Tensor) -> None:
+def _accumulate(gradients: dict[Record, Any], record: Record, g: Any) -> None:
     previous = gradients.get(record)
-    gradients[record] = g if previous is None else previous + g
+    gradients[record] = g if previous is None else _lower(previous + g)
 
 
 def _needed(recorder: Recorder, sources: set[Record]) -> set[Record] | None:
@@ -119,7 +171,7 @@ def _needed(recorder: Recorder, sources: set[Record]) -> set[Record] | None:
     return needed
 
 
-def _fit(g: Tensor, parent: Record) -> Tensor:
+def _fit(g: Any, parent: Record) -> Any:
     """Undo broadcasting, and restore the dtype of the input that the gradient belongs to."""
     if g.shape != parent.shape:
         g = unbroadcast(g, parent.shape)
@@ -131,7 +183,7 @@ def _fit(g: Tensor, parent: Record) -> Tensor:
     return g
 
 
-def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` over the axes along which an array of `shape` was repeated."""
     extra = g.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(
@@ -141,7 +193,7 @@ def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
         length not in (1, g.shape[axis + extra]) for axis, length in enumerate(shape)
     ):
         raise GradientError(f"a gradient function returned shape {g.shape} for an input of shape {shape}")
-    g = g.sum(axis=axes)
+    g = g.sum(axis=axes) if axes else g
     return g if g.shape == shape else g.reshape(shape)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core.dispatch import ask
+from eagerflow.core.dispatch import EXTENSION, ask
 from eagerflow.core.explain import explain, two_devices
 from eagerflow.core.op import Op
 from eagerflow.core.record import Record, Recorder, attach
@@ -73,6 +73,35 @@ def unary(op: Op) -> Callable[[Any], Any]:
     return call
 
 
+def attributed(op: Op) -> Callable[[Any, dict[str, Any]], Any]:
+    """Return the function ``call(x, attrs)`` of an op of one input and one output: ``op(x, **attrs)``."""
+    kernel = op.kernel_for(CPU0)
+    keep_x, keep_out = op.keep(1, 1)
+
+    def call(x: Any, attrs: dict[str, Any], /) -> Any:
+        if type(x) is not Tensor or x._device is not CPU0:
+            return op(x, **attrs)
+        source = x._data
+        try:
+            data = kernel(source, **attrs)
+        except Exception as error:
+            raise explain(op, (source,), attrs, error) from error
+        if type(data) is not _ndarray:
+            data = _asarray(data)
+        result: Tensor = _new(Tensor)
+        result._data = data
+        result._device = CPU0
+        parent = x._rec
+        if parent is None:
+            result._rec = None
+        else:
+            kept = (source if keep_x else None, data if keep_out else None)
+            result._rec = attach(op, (parent,), kept, attrs, data.shape, data.dtype, CPU0)
+        return result
+
+    return call
+
+
 def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[Any, Any], Any]:
     """Return the function ``op(x, y)``; `fallback` takes what is neither Tensor nor scalar."""
     kernel = op.kernel_for(CPU0)
@@ -89,13 +118,13 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
                 if y._device is not device:
                     raise two_devices(op, (x, y))
             elif type(y) in _WEAK:
-                second = y
+                second = y if first.dtype.num < EXTENSION else first.dtype.type(y)
                 right = None
             else:
                 return fallback(op, x, y)
         elif type(y) is Tensor and type(x) in _WEAK:
-            first = x
             second = y._data
+            first = x if second.dtype.num < EXTENSION else second.dtype.type(x)
             device = y._device
             left = None
             right = y._rec

@@ -18,7 +18,7 @@ import numpy as np
 from eagerflow.core.explain import explain, two_devices
 from eagerflow.core.pullback import output
 from eagerflow.core.record import attach
-from eagerflow.core.tensor import ArrayMethods, Tensor, convert, wrap
+from eagerflow.core.tensor import ArrayMethods, Tensor, convert, lend, wrap
 from eagerflow.devices import CPU0, Device, current
 
 if TYPE_CHECKING:
@@ -38,11 +38,40 @@ class Eager(Interpreter):
 
     def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Run the kernel of the inputs' device."""
-        return run(op, [read(x, op.weak) for x in inputs], attrs)
+        weak = op.weak and not all(type(x) in _SCALARS for x in inputs)  # scalars alone have the default dtype
+        return run(op, [read(x, weak) for x in inputs], attrs)
 
 
 EAGER = Eager()
 _interpreter: ContextVar[Interpreter] = ContextVar("interpreter", default=EAGER)
+
+
+class Arrays(Interpreter):
+    """Executes on bare arrays of the host and gives bare arrays: for gradient functions that nothing records."""
+
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """Run the kernel; where a Tensor is among the inputs, as `Eager` does."""
+        for x in inputs:
+            if isinstance(x, ArrayMethods):
+                return EAGER.apply(op, inputs, attrs)
+        try:
+            return op.kernel_for(CPU0)(*inputs, **attrs)
+        except Exception as error:
+            raise explain(op, inputs, attrs, error) from error
+
+
+ARRAYS = Arrays()
+
+
+def enter_arrays() -> tuple[Any, Any]:
+    """Let ops called with bare arrays give bare arrays, until `leave_arrays`."""
+    return _interpreter.set(ARRAYS), lend.set(True)
+
+
+def leave_arrays(tokens: tuple[Any, Any]) -> None:
+    """Undo `enter_arrays`."""
+    _interpreter.reset(tokens[0])
+    lend.reset(tokens[1])
 
 
 @contextmanager
@@ -88,6 +117,7 @@ def run(op: Op, inputs: Any, attrs: dict[str, Any]) -> Any:
     """Execute `op` on Tensors (and weak scalars) and record it."""
     device: Device | None = None
     arrays = []
+    scalars = False
     mask = 0
     bit = 1
     for x in inputs:
@@ -101,7 +131,10 @@ def run(op: Op, inputs: Any, attrs: dict[str, Any]) -> Any:
                 mask |= bit
         else:
             arrays.append(x)
+            scalars = True
         bit <<= 1
+    if scalars:
+        arrays = _weaken(arrays)
     if device is None:
         device = current()
     try:
@@ -123,6 +156,19 @@ def run(op: Op, inputs: Any, attrs: dict[str, Any]) -> Any:
         parents = tuple([x._rec if type(x) is Tensor else None for x in inputs])
         result._rec = attach(op, parents, saved(op, arrays, data, mask), attrs, data.shape, data.dtype, device)
     return result
+
+
+# From here on dtypes are extensions such as bfloat16, next to which NumPy does not hold Python scalars weak.
+EXTENSION = 256
+
+
+def _weaken(arrays: list[Any]) -> list[Any]:
+    """Give Python scalars the dtype of the extension dtype beside them."""
+    for array in arrays:
+        if hasattr(array, "dtype") and array.dtype.num >= EXTENSION:
+            dtype = array.dtype.type
+            return [dtype(x) if type(x) in (float, int, bool) else x for x in arrays]
+    return arrays
 
 
 def saved(op: Op, arrays: list[Any], data: Any, mask: int) -> tuple[Any, ...]:

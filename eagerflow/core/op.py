@@ -142,6 +142,7 @@ class Op:
         # What the backward walk calls; the last one serves all inputs of a variadic op.
         self.plain = tuple(None if p is None else p.plain for p in self.pullbacks) or (None,)
         self.tracked = tuple(None if p is None else p.tracked for p in self.pullbacks) or (None,)
+        self.arrays: tuple[Callable[..., Any] | None, ...] | None = None
         self._keeps: dict[int, tuple[bool, ...]] = {}
         self._kernels: dict[Kind | str, Callable[..., Any]] = {}
         _registry[name] = self
@@ -160,6 +161,15 @@ class Op:
         if not self.pullbacks:
             return None
         return self.pullbacks[min(position, len(self.pullbacks) - 1)]
+
+    def let_gradients_run_on_arrays(self) -> None:
+        """Hand the gradient functions bare NumPy arrays where no tape follows what they do.
+
+        It saves what Tensors cost around each kernel. They must use what Tensors and arrays
+        share (operators, methods, ops), and never write to what they are given.
+        """
+        if not self.moves:
+            self.arrays = tuple(None if p is None else p.arrays for p in self.pullbacks) or (None,)
 
     def keep(self, mask: int, count: int) -> tuple[bool, ...]:
         """Tell per input, then for the output, what the gradient keeps.

@@ -6,15 +6,11 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from eagerflow.core.record import Record, attach
-from eagerflow.core.tensor import Tensor, _new, wrap
+from eagerflow.core.tensor import Tensor, wrap
 
 if TYPE_CHECKING:
     from eagerflow.core.op import Op
-
-_ndarray = np.ndarray
 
 def unchanged(g: Any) -> Any:
     """Return the gradient as it is: the gradient function of both inputs of a sum."""
@@ -33,32 +29,34 @@ class Pullback:
 
     Attributes
     ----------
-    plain, tracked : callable
-        ``call(g, record, position)`` with what was kept off or on the tapes that follow it.
+    arrays, plain, tracked : callable
+        ``call(g, record, position)``: with what was kept as bare arrays, as Tensors, and as
+        Tensors on the tapes that follow it.
     """
 
-    __slots__ = ("function", "names", "op", "plain", "tracked")
+    __slots__ = ("arrays", "function", "names", "op", "plain", "tracked")
 
     def __init__(self, function: Callable[..., Any], op: Op) -> None:
         self.function = function
         self.op = op
-        first, *rest = inspect.signature(function).parameters
-        if first != "g":
-            raise ValueError(f"{op.name}: the first parameter of a gradient function is g, not {first!r}")
+        leading, *rest = inspect.signature(function).parameters
+        if leading != "g":
+            raise ValueError(f"{op.name}: the first parameter of a gradient function is g, not {leading!r}")
         self.names = tuple(rest)
         kept = [op.inputs.index(name) if name in op.inputs else len(op.inputs) for name in self.names]
         simple = not op.variadic and op.outputs == 1 and all(name in op.inputs or name == "out" for name in rest)
-        self.tracked = self._general(True)
+        self.arrays, self.plain, self.tracked = map(self._general, (_array, _plain, restore))
         if function is unchanged:
-            self.plain = self.tracked = lambda g, record, position: g
+            self.arrays = self.plain = self.tracked = lambda g, record, position: g
         elif not rest:
-            self.plain = self.tracked = lambda g, record, position: function(g)
+            self.arrays = self.plain = self.tracked = lambda g, record, position: function(g)
         elif simple and len(rest) == 1:
-            self.plain = _one(function, kept[0])
+            (slot,) = kept
+            self.arrays = lambda g, record, position: function(g, record.saved[slot])
+            self.plain = lambda g, record, position: function(g, _plain(record, slot))
         elif simple and len(rest) == 2:
-            self.plain = _two(function, kept[0], kept[1])
-        else:
-            self.plain = self._general(False)
+            first, second = kept
+            self.arrays = lambda g, record, position: function(g, record.saved[first], record.saved[second])
 
     def keeps(self, count: int) -> set[int]:
         """Return the slots that are kept: inputs by position, the output at `count`."""
@@ -72,70 +70,59 @@ class Pullback:
                 slots |= set(range(first, count)) if first == op.fixed else {first}
         return slots
 
-    def _general(self, tracked: bool) -> Callable[[Any, Record, int], Any]:
+    def _general(self, get: Callable[[Record, int], Any]) -> Callable[[Any, Record, int], Any]:
         function, names = self.function, self.names
-        return lambda g, record, position: function(
-            g, *[self._find(name, record, position, tracked) for name in names]
-        )
+        return lambda g, record, position: function(g, *[self._find(name, record, position, get) for name in names])
 
-    def _find(self, name: str, record: Record, position: int, tracked: bool) -> Any:
+    def _find(self, name: str, record: Record, position: int, get: Callable[[Record, int], Any]) -> Any:
         op = self.op
         if name == "position":
             return position
         if name == "inputs":
-            return [restore(record, slot, tracked) for slot in range(len(record.parents))]
+            return [get(record, slot) for slot in range(len(record.parents))]
         if name == "out":
             slot = len(record.parents)
             if op.outputs == 1:
-                return restore(record, slot, tracked)
-            return tuple(
-                wrap(data, record.device, output(record, index, data) if tracked else None)
-                for index, data in enumerate(record.saved[slot])
-            )
+                return get(record, slot)
+            return tuple(_output_of(record, index, data, get) for index, data in enumerate(record.saved[slot]))
         if name in op.inputs:
             first = op.inputs.index(name)
             if first == op.fixed:
-                return [restore(record, slot, tracked) for slot in range(first, len(record.parents))]
-            return restore(record, first, tracked)
+                return [get(record, slot) for slot in range(first, len(record.parents))]
+            return get(record, first)
         if name == "shape" or name == "dtype" or name == "device":
             return getattr(record.parents[position], name)
         return record.attrs[name]
 
 
-def _one(function: Callable[..., Any], slot: int) -> Callable[[Any, Record, int], Any]:
-    def call(g: Any, record: Record, position: int) -> Any:
-        data = record.saved[slot]
-        if type(data) is not _ndarray:
-            return function(g, restore(record, slot, False))
-        kept: Tensor = _new(Tensor)
-        kept._data = data
-        kept._device = record.device
-        kept._rec = None
-        return function(g, kept)
-
-    return call
+def _array(record: Record, slot: int) -> Any:
+    """Return what was kept in `slot` as it was kept."""
+    return record.saved[slot]
 
 
-def _two(function: Callable[..., Any], first: int, second: int) -> Callable[[Any, Record, int], Any]:
-    def call(g: Any, record: Record, position: int) -> Any:
-        return function(g, restore(record, first, False), restore(record, second, False))
+def _plain(record: Record, slot: int) -> Any:
+    """Return what was kept in `slot` as a Tensor that no tape follows."""
+    data = record.saved[slot]
+    if data is None or isinstance(data, bool | int | float | complex):
+        return data
+    return wrap(data, record.device)
 
-    return call
 
-
-def restore(record: Record, slot: int, tracked: bool) -> Any:
+def restore(record: Record, slot: int, tracked: bool = True) -> Any:
     """Return what was kept in `slot` as a Tensor, on its tapes if `tracked`.
 
     Python scalars, and inputs that the user left out (None), are kept as they are.
     """
-    data = record.saved[slot]
-    if data is None or isinstance(data, bool | int | float | complex):
+    kept = _plain(record, slot)
+    if tracked and type(kept) is Tensor:
+        kept._rec = record.parents[slot] if slot < len(record.parents) else record
+    return kept
+
+
+def _output_of(record: Record, index: int, data: Any, get: Callable[[Record, int], Any]) -> Any:
+    if get is _array:
         return data
-    tensor: Tensor = _new(Tensor)
-    tensor._data = data
-    tensor._device = record.device
-    tensor._rec = (record.parents[slot] if slot < len(record.parents) else record) if tracked else None
-    return tensor
+    return wrap(data, record.device, output(record, index, data) if get is restore else None)
 
 
 def output(record: Record, index: int, data: Any) -> Record | None:

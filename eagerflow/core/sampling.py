@@ -23,6 +23,10 @@ class Sample:
     inputs: tuple[Any, ...]
     attrs: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # Arithmetic on 0-d arrays gives NumPy scalars.
+        self.inputs = tuple(np.asarray(x) if isinstance(x, np.generic) else x for x in self.inputs)
+
 
 class Draw:
     """Random choices for samplers, repeatable from a seed.

@@ -15,14 +15,13 @@ class Spec:
     ----------
     shape : tuple of int or None
         The shape; None for a length that depends on the values.
-        The shape.
     dtype : numpy.dtype
         The dtype.
     """
 
     __slots__ = ("dtype", "shape")
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, shape: tuple[Any, ...], dtype: Any) -> None:
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype)
 

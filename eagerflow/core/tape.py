@@ -160,7 +160,7 @@ class GradientTape:
         source_list, structure = optree.tree_flatten(sources, none_is_leaf=True)
         wanted = [self._find(source) for source in source_list]
         targets = self._targets(target)
-        weights = self._weights(targets, output_gradients)
+        weights = self._weights(targets, target, output_gradients)
         release = not self._persistent
         if release:
             recorder.recording = False
@@ -259,12 +259,13 @@ class GradientTape:
             check_inexact(value.dtype, "gradient: the target")
         return targets
 
-    def _weights(self, targets: list[Tensor], output_gradients: Any) -> list[Tensor]:
+    def _weights(self, targets: list[Tensor], target: Any, output_gradients: Any) -> list[Tensor]:
         if output_gradients is None:
             return [wrap(_ones_like(value), value.device) for value in targets]
-        weights = [convert(weight) for weight in optree.tree_leaves(output_gradients)]
-        if len(weights) != len(targets):
-            raise ShapeError(f"gradient: {len(targets)} targets but {len(weights)} output_gradients")
+        try:
+            weights = [convert(weight) for weight in optree.tree_structure(target).flatten_up_to(output_gradients)]
+        except ValueError as error:
+            raise ShapeError(f"gradient: output_gradients has another structure than the target: {error}") from None
         for weight, value in zip(weights, targets, strict=True):
             if weight.shape != value.shape:
                 raise ShapeError(f"gradient: output_gradients has shape {weight.shape}, the target {value.shape}")

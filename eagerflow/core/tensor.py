@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -365,6 +366,10 @@ def is_inexact(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "fc" or dtype.name in _EXTENSION_FLOATS
 
 
+# Set while a gradient function runs on arrays: what it converts lives as long as it needs, so nothing is copied.
+lend: ContextVar[bool] = ContextVar("lend", default=False)
+
+
 def convert(value: Any, dtype: Any = None, device: str | Device | None = None, copy: bool | None = None) -> Tensor:
     """Return `value` as a Tensor. NumPy arrays are copied unless `copy` is False.
 
@@ -382,6 +387,8 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
         if device is not None and devices.find(device) is not tensor._device:
             tensor = tensor.to(device)
         return wrap(tensor._data, tensor._device, tensor._rec) if copy else tensor
+    if type(value) is np.ndarray and dtype is None and lend.get():
+        return wrap(value, devices.find(device))
     wanted = None if dtype is None else np.dtype(dtype)
     if not isinstance(value, np.ndarray | np.generic):
         home = devices.of_array(value)

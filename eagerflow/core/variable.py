@@ -153,11 +153,11 @@ class Variable(ArrayMethods):
         return self
 
     def assign_add(self, value: Any) -> Variable:
-        """Add `value`, in place where nothing else sees the old value; see `assign`."""
+        """Add `value`, or one number to all elements, in place where nothing else sees the old value; see `assign`."""
         return self._update("add", value)
 
     def assign_sub(self, value: Any) -> Variable:
-        """Subtract `value`, in place where nothing else sees the old value; see `assign`."""
+        """Subtract `value`, or one number from all elements; see `assign_add`."""
         return self._update("subtract", value)
 
     def _update(self, ufunc: str, value: Any) -> Variable:
@@ -185,7 +185,7 @@ class Variable(ArrayMethods):
             tensor = convert(value, None, mine._device)
         if tensor._device is not mine._device:
             raise DeviceError(f"{name} is on {mine._device}, got a value on {tensor._device}; use value.to(device)")
-        if tensor.shape != mine.shape:
+        if tensor.shape != mine.shape and (what == "assign" or tensor.shape != ()):
             raise ShapeError(f"{name} has shape {mine.shape}, got shape {tensor.shape}")
         if tensor.dtype == mine.dtype:
             return tensor._data

@@ -154,8 +154,8 @@ def orthogonal(shape: tuple[int, ...], dtype: Any, fan_in: int, fan_out: int) ->
     >>> w = ef.nn.initializers.orthogonal((3, 3), ef.float64, 3, 3)
     >>> (w @ w.T).round(6) + 0.0
     Tensor([[1., 0., 0.],
-           [0., 1., 0.],
-           [0., 0., 1.]])
+            [0., 1., 0.],
+            [0., 0., 1.]])
     """
     size, width = shape
     drawn = random.normal(size=(width // size, size, size), dtype=np.float64).numpy()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import optree
 
 from eagerflow.core import ArrayMethods, Tensor, Variable, convert
 from eagerflow.errors import DTypeError, ShapeError
+
 # The registry that everybody's tree functions use (the name has two underscores, which classes mangle).
 _NAMESPACE = optree.registry.__GLOBAL_NAMESPACE
 
@@ -46,7 +48,8 @@ class Module:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        optree.register_pytree_node(cls, _flatten, cls._unflatten, namespace=_NAMESPACE)
+        register: Any = optree.register_pytree_node  # its types ask for a Collection
+        register(cls, _flatten, cls._unflatten, namespace=_NAMESPACE)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result."""
@@ -118,51 +121,90 @@ class Module:
         return ""
 
     @classmethod
-    def _unflatten(cls, static: _Static, children: Iterable[Any]) -> Any:
+    def _unflatten(cls, form: _Container, children: Iterable[Any]) -> Any:
         module = object.__new__(cls)
-        attributes = vars(module)
-        attributes.update(dict.fromkeys(static.order))
-        attributes.update(static.values)
-        attributes.update(zip(static.names, children, strict=True))
-        # Whatever took the place of the Variables, these attributes stay the children.
-        attributes["_leaf_attributes"] = static.names
+        vars(module).update(_fill(form, iter(children)))
+        # Whatever took the place of the Variables, these stay the places of the children.
+        vars(module)["_form"] = form
         return module
 
 
-class _Static:
-    """The attributes of a Module that are no children; equal where they are the same or compare equal."""
+class _Fixed:
+    """A part of a Module that is no child; equal to another if it is the same or compares equal."""
 
-    __slots__ = ("names", "order", "values")
+    __slots__ = ("value",)
 
-    def __init__(self, names: tuple[str, ...], order: tuple[str, ...], values: dict[str, Any]) -> None:
-        self.names = names
-        self.order = order
-        self.values = values
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Static) or self.names != other.names or self.values.keys() != other.values.keys():
+        if not isinstance(other, _Fixed):
             return False
-        return all(_equal(value, other.values[key]) for key, value in self.values.items())
+        if self.value is other.value:
+            return True
+        try:
+            return bool(self.value == other.value)
+        except (ValueError, TypeError):
+            return False
 
     def __hash__(self) -> int:
-        return hash((self.names, tuple(self.values)))
+        return hash(type(self.value))
 
 
-def _equal(x: Any, y: Any) -> bool:
-    if x is y:
-        return True
-    try:
-        return bool(x == y)
-    except (ValueError, TypeError):
-        return False
+class _Container(NamedTuple):
+    """The form of a list, tuple or dict (or the attributes of a Module) that holds children.
+
+    Each part is a `_Container`, a `_Fixed`, or None where a child goes.
+    """
+
+    kind: type
+    keys: tuple[Any, ...]
+    parts: tuple[Any, ...]
 
 
-def _flatten(module: Module) -> tuple[tuple[Any, ...], _Static, tuple[str, ...]]:
-    attributes = {key: value for key, value in vars(module).items() if key != "_leaf_attributes"}
-    known = getattr(module, "_leaf_attributes", ())
-    names = tuple(key for key, value in attributes.items() if key in known or _holds_variables(value))
-    static = {key: value for key, value in attributes.items() if key not in names}
-    return tuple(attributes[name] for name in names), _Static(names, tuple(attributes), static), names
+def _flatten(module: Module) -> tuple[tuple[Any, ...], _Container, tuple[str, ...]]:
+    attributes = {key: value for key, value in vars(module).items() if key != "_form"}
+    known = vars(module).get("_form")
+    children: dict[str, Any] = {}
+    form = _split(OrderedDict(attributes), known, "", children)
+    return tuple(children.values()), form, tuple(children)
+
+
+def _split(value: Any, known: Any, path: str, children: dict[str, Any]) -> Any:
+    """Return the form of `value`, and add its children by their paths."""
+    items = _items(value)
+    names = [f"{path}.{key}" if path else str(key) for key, _ in items]
+    if isinstance(known, _Container) or not path:
+        forms = dict(zip(known.keys, known.parts, strict=True)) if known is not None else {}
+        parts = [
+            _split(child, forms[key], name, children) if key in forms else _split_new(child, name, children)
+            for (key, child), name in zip(items, names, strict=True)
+        ]
+        return _Container(type(value), tuple([key for key, _ in items]), tuple(parts))
+    if known is None:
+        children[path] = value
+        return None
+    return _Fixed(value)
+
+
+def _split_new(value: Any, path: str, children: dict[str, Any]) -> Any:
+    if isinstance(value, Variable | Module):
+        children[path] = value
+        return None
+    if not _holds_variables(value):
+        return _Fixed(value)
+    return _split(value, _Container(type(value), (), ()), path, children)
+
+
+def _fill(form: Any, children: Iterator[Any]) -> Any:
+    if form is None:
+        return next(children)
+    if isinstance(form, _Fixed):
+        return form.value
+    parts = [_fill(part, children) for part in form.parts]
+    if issubclass(form.kind, dict):
+        return form.kind(zip(form.keys, parts, strict=True))
+    return form.kind(*parts) if hasattr(form.kind, "_fields") else form.kind(parts)
 
 
 def _holds_variables(value: Any) -> bool:
@@ -173,14 +215,18 @@ def _holds_variables(value: Any) -> bool:
     return isinstance(value, Variable | Module)
 
 
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    """Return what a container holds, with keys; of dicts in the order of tree functions, which sort them."""
+    if isinstance(value, dict):
+        keys = value if isinstance(value, OrderedDict) else optree.utils.total_order_sorted(value)
+        return [(key, value[key]) for key in keys]
+    return list(enumerate(value)) if isinstance(value, list | tuple) else []
+
+
 def _children(item: Any) -> list[tuple[str, Any]]:
-    if isinstance(item, list | tuple):
-        return [(str(index), child) for index, child in enumerate(item)]
-    if isinstance(item, dict):
-        return [(str(key), child) for key, child in item.items()]
     if isinstance(item, Module):
-        return [(key, child) for key, child in vars(item).items() if key != "_leaf_attributes"]
-    return []
+        return [(key, child) for key, child in vars(item).items() if key != "_form"]
+    return [(str(key), child) for key, child in _items(item)]
 
 
 def walk(tree: Any, stop_at_named: bool = False) -> Iterator[tuple[str, Any]]:

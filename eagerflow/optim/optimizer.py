@@ -42,8 +42,13 @@ class Optimizer:
     slots: tuple[str, ...] = ()
 
     def __init__(self, variables: Any, learning_rate: float | Schedule) -> None:
+        self._leaves = 0
         if isinstance(variables, Module):
-            named = [(name, v) for name, v in variables.named_variables() if v.trainable]
+            # Gradients may come as a Module too, with something for Variables that are not trainable.
+            every = list(variables.named_variables())
+            self._leaves = len(every)
+            self._positions = [position for position, (_, v) in enumerate(every) if v.trainable]
+            named = [every[position] for position in self._positions]
         else:
             named = list(walk(variables))
         kind = type(self).__name__
@@ -105,14 +110,17 @@ class Optimizer:
         Parameters
         ----------
         gradients : pytree of array_like
-            One for each of `variables`, in their order; None for one that stays as it is.
+            One for each of `variables`, in their order, or a Module of gradients of the Module that is
+            optimized; None for one that stays as it is.
 
         Raises
         ------
         ShapeError, DTypeError, DeviceError
             The gradients do not fit; all Variables are as they were.
         """
-        given = gradients if type(gradients) is list else optree.tree_leaves(gradients, none_is_leaf=True)  # type: ignore[arg-type]
+        given = gradients if type(gradients) is list else optree.tree_leaves(gradients, none_is_leaf=True)
+        if len(given) == self._leaves and isinstance(gradients, Module):
+            given = [given[position] for position in self._positions]
         if len(given) != len(self._variables):
             raise ShapeError(
                 f"{type(self).__name__}.apply: expected {len(self._variables)} gradients, got {len(given)}"
@@ -130,6 +138,8 @@ class Optimizer:
             if xp is not np:
                 with device.kind.activate(device.index):
                     self._update(xp, constants, g, *written)
+            elif not g.ndim:
+                self._update(xp, constants, g.reshape(1), *[array.reshape(1) for array in written])
             elif g.size <= _BLOCK:
                 self._update(xp, constants, g, *written)
             else:
