@@ -37,7 +37,9 @@ from eagerflow.weights import save_weights as save_weights
 
 # The array namespace, last: from here on abs, sum and their like are ours in this module.
 # isort: split
+from eagerflow.ops.along_axis import *
 from eagerflow.ops.arithmetic import *
+from eagerflow.ops.averages import *
 from eagerflow.ops.comparison import *
 from eagerflow.ops.complex import *
 from eagerflow.ops.contraction import *
@@ -48,16 +50,24 @@ from eagerflow.ops.dtypes import *
 from eagerflow.ops.einsum import einsum as einsum
 from eagerflow.ops.exponential import *
 from eagerflow.ops.extremes import *
+from eagerflow.ops.finding import *
+from eagerflow.ops.grids import *
 from eagerflow.ops.indexing import *
 from eagerflow.ops.joining import *
 from eagerflow.ops.matrices import *
+from eagerflow.ops.moments import *
+from eagerflow.ops.movement import *
 from eagerflow.ops.padding import *
+from eagerflow.ops.ranges import *
 from eagerflow.ops.reduction import *
+from eagerflow.ops.repetition import *
 from eagerflow.ops.rounding import *
 from eagerflow.ops.selection import *
 from eagerflow.ops.shape import *
 from eagerflow.ops.sorting import *
 from eagerflow.ops.special import *
+from eagerflow.ops.splitting import *
+from eagerflow.ops.transposition import *
 from eagerflow.ops.trigonometric import *
 
 __version__ = "0.1.0"

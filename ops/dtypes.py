@@ -41,7 +41,7 @@ __all__ = [
     "uint64",
 ]
 
-bool = np.dtype(np.bool_)  # noqa: A001 - the standard's name
+bool = np.dtype(np.bool_)
 int8 = np.dtype(np.int8)
 int16 = np.dtype(np.int16)
 int32 = np.dtype(np.int32)

@@ -1,4 +1,4 @@
-"""Reductions that choose or count: extremes and where they are, truth, and means of a part."""
+"""Reductions that choose or count: extremes and where they are, and truth."""
 
 from __future__ import annotations
 
@@ -8,29 +8,10 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements, is_inexact
-from eagerflow.core.explain import user_line
-from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import one_axis, reduced_shape, reduction_rule
-from eagerflow.ops.comparison import isnan
-from eagerflow.ops.reduction import mean, over, reducer, sample_reduction, sum
-from eagerflow.ops.selection import where
-from eagerflow.ops.shape import broadcast_to
+from eagerflow.ops.reduction import over, reducer, sample_reduction
 
-__all__ = [
-    "all",
-    "amax",
-    "amin",
-    "any",
-    "argmax",
-    "argmin",
-    "average",
-    "count_nonzero",
-    "max",
-    "min",
-    "nanmean",
-    "nansum",
-    "ptp",
-]
+__all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "max", "min", "ptp"]
 
 _INDEX = "its result is an index"
 _BOOLEAN = "its result is boolean"
@@ -428,136 +409,3 @@ def count_nonzero(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Ten
     """
     x = convert(x)
     return _count_nonzero(x, axis=over(x, axis, "count_nonzero"), keepdims=bool(keepdims))
-
-
-# Sums and means of a part.
-
-
-@implements(np.nansum)
-def nansum(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """Add elements over axes, without those that are NaN.
-
-    Parameters
-    ----------
-    x : array_like
-        Input.
-    axis : int or tuple of int, optional
-        Axes to reduce; None for all.
-    dtype : dtype, optional
-        Dtype to convert `x` to before.
-    keepdims : bool
-        Whether to keep the reduced axes with length one.
-
-    Returns
-    -------
-    Tensor
-        The sums; the gradient of a NaN is zero.
-
-    Raises
-    ------
-    ShapeError
-        An axis is out of range.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.nansum([1.0, float("nan"), 2.0])
-    Tensor(3.)
-    """
-    x = convert(x, dtype)
-    return sum(where(isnan(x), 0, x) if is_inexact(x.dtype) else x, axis, None, keepdims)
-
-
-@implements(np.nanmean)
-def nanmean(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """Average elements over axes, without those that are NaN.
-
-    Parameters
-    ----------
-    x : array_like
-        Input.
-    axis : int or tuple of int, optional
-        Axes to reduce; None for all.
-    dtype : dtype, optional
-        Dtype to convert `x` to before.
-    keepdims : bool
-        Whether to keep the reduced axes with length one.
-
-    Returns
-    -------
-    Tensor
-        The means, NaN where there is nothing but NaN; the gradient of a NaN is zero.
-
-    Raises
-    ------
-    ShapeError
-        An axis is out of range.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.nanmean([1.0, float("nan"), 2.0])
-    Tensor(1.5)
-    """
-    x = convert(x, dtype)
-    if not is_inexact(x.dtype):
-        return mean(x, axis, None, keepdims)
-    missing = isnan(x)
-    number = sum(missing == False, axis, None, keepdims)  # noqa: E712 - element-wise
-    return sum(where(missing, 0, x), axis, None, keepdims) / number.astype(x.dtype)
-
-
-@implements(np.average)
-def average(x: Any, /, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
-    """Average elements over axes with weights.
-
-    Parameters
-    ----------
-    x : array_like
-        Input.
-    axis : int or tuple of int, optional
-        Axes to reduce; None for all.
-    weights : array_like, optional
-        Of the shape of `x`, or one for each position on the one axis.
-    returned : bool
-        Whether to return the sums of the weights too.
-    keepdims : bool
-        Whether to keep the reduced axes with length one.
-
-    Returns
-    -------
-    Tensor or tuple of Tensor
-        The averages; with `returned` also the sums of the weights.
-
-    Raises
-    ------
-    ShapeError
-        An axis is out of range, or the weights do not fit.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.average([1.0, 4.0], weights=[2.0, 1.0])
-    Tensor(2.)
-    """
-    x = convert(x)
-    axes = over(x, axis, "average")
-    if weights is None:
-        weights = convert(np.ones((1,) * x.ndim, np.result_type(x.dtype, np.int8)))
-        result = mean(x, axes, None, keepdims)
-        total = broadcast_to(weights, x.shape)
-        return (result, sum(total, axes, result.dtype, keepdims)) if returned else result
-    weights = convert(weights)
-    if weights.shape != x.shape:
-        if weights.shape != tuple(x.shape[a] for a in axes):
-            raise ShapeError(
-                f"average: weights of shape {weights.shape} fit neither x of shape {x.shape} "
-                f"nor its axes {axes}\n  at {user_line()}"
-            )
-        order = np.argsort(axes)
-        weights = weights.transpose(tuple(int(a) for a in order)) if len(axes) > 1 else weights
-        weights = weights.reshape(tuple(x.shape[a] if a in axes else 1 for a in range(x.ndim)))
-        weights = broadcast_to(weights, x.shape)
-    total = sum(weights, axes, None, keepdims)
-    result = sum(x * weights, axes, None, keepdims) / total
-    return (result, total) if returned else result

@@ -12,16 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, implements, is_exclusive, wrap
+from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, is_exclusive, wrap
 from eagerflow.core.callers import attributed
 from eagerflow.core.explain import describe, explain, two_devices, user_line
 from eagerflow.core.record import attach
 from eagerflow.devices import CPU0, Device
 from eagerflow.errors import DTypeError, ShapeError
-from eagerflow.ops.axes import one_axis
-from eagerflow.ops.shape import broadcast_to
 
-__all__ = ["argwhere", "getitem", "nonzero", "put_along_axis", "setitem", "take", "take_along_axis"]
+__all__ = ["getitem", "setitem"]
 
 ARRAY = "array"
 _BASIC = (int, slice, type(None), type(Ellipsis))
@@ -47,7 +45,7 @@ def split_index(index: Any, home: Device, name: str = "getitem") -> tuple[tuple[
             template.append(int(item))
         else:
             template.append(ARRAY)
-            arrays.append(_read_indices(item, home, name))
+            arrays.append(read_indices(item, home, name))
     return tuple(template), arrays
 
 
@@ -64,7 +62,14 @@ def _read_slice(item: slice) -> slice:
         ) from None
 
 
-def _read_indices(item: Any, home: Device, name: str) -> Any:
+def read_indices(item: Any, home: Device, name: str) -> Any:
+    """Return an array in an index as a Tensor.
+
+    Raises
+    ------
+    DTypeError
+        It holds no integers or booleans.
+    """
     if type(item) is np.ndarray and home is CPU0:
         array: Any = wrap(item.copy(), CPU0)
     elif isinstance(item, ArrayMethods):
@@ -222,7 +227,7 @@ def _sample_gather(draw: Draw) -> Sample:
     return Sample((draw.array(shape), *arrays), {"index": template})
 
 
-_gather = Op(
+gather = Op(
     "gather", lambda xp, x, *indices, index: x[_checked(xp, x.shape, index, indices)], inputs="x *indices",
     infer=lambda x, *indices, index: Spec(_shape_rule(x.shape, index, indices), x.dtype), sample=_sample_gather,
     vjp=(lambda g, indices, shape, index: _scatter_add(g, *indices, shape=shape, index=index), None),
@@ -264,7 +269,7 @@ def _sample_scatter(draw: Draw) -> Sample:
 _scatter_add = Op(
     "scatter_add", _scatter_add_kernel, inputs="x *indices",
     infer=lambda x, *indices, shape, index: Spec(shape, x.dtype),
-    sample=_sample_scatter, vjp=(lambda g, indices, index: _gather(g, *indices, index=index), None),
+    sample=_sample_scatter, vjp=(lambda g, indices, index: gather(g, *indices, index=index), None),
     onnx="ScatterND", kinds="fc",
 )  # fmt: skip
 _scatter_add.register_kernel("cpu", _scatter_add_cpu)
@@ -280,7 +285,7 @@ def _gather_cpu(x: np.ndarray, *indices: np.ndarray, index: tuple[Any, ...]) -> 
 
 
 _ALL = slice(None)
-_gather.register_kernel("cpu", _gather_cpu)
+gather.register_kernel("cpu", _gather_cpu)
 
 
 def getitem(x: Any, index: Any, /) -> Tensor:
@@ -320,7 +325,7 @@ def getitem(x: Any, index: Any, /) -> Tensor:
     template, arrays = split_index(index, source._device)
     if not arrays:
         return _part(source, {"index": template})
-    return _gather(source, *arrays, index=template)
+    return gather(source, *arrays, index=template)
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -474,283 +479,3 @@ def assign(self: Tensor, index: Any, value: Any) -> None:
 
 
 _CONCRETE = (Tensor, *_SCALARS)
-
-
-# --- along an axis ------------------------------------------------------------------------------
-
-
-@implements(np.take)
-def take(x: Any, indices: Any, /, axis: int | None = None, *, out: None = None, mode: str = "raise") -> Tensor:
-    """Return the elements at `indices` along an axis.
-
-    Parameters
-    ----------
-    x : array_like
-        Input.
-    indices : array_like of int
-        Positions; negative ones count from the end.
-    axis : int, optional
-        The axis; without it `x` is read as flat.
-    out : None
-        For NumPy's signature.
-    mode : {"raise", "wrap", "clip"}
-        What to do with positions out of bounds.
-
-    Returns
-    -------
-    Tensor
-        Of the shape of `x` with that of `indices` in place of the axis.
-
-    Raises
-    ------
-    IndexOutOfBoundsError
-        A position outside the axis.
-    DTypeError
-        Positions that are no integers.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.take([[1.0, 2.0], [3.0, 4.0]], [1, 0, 1], axis=1)
-    Tensor([[2., 1., 2.],
-            [4., 3., 4.]])
-    """
-    source = convert(x)
-    if axis is None:
-        source, axis = source.reshape(-1), 0
-    axis = one_axis(axis, source.ndim, "take")
-    if mode == "raise" and type(indices) is int:
-        return _getitem(source, index=(*(_ALL,) * axis, indices))
-    places = _read_indices(convert(indices) if isinstance(indices, int) else indices, source._device, "take")
-    if places.dtype.kind == "b":
-        raise DTypeError(f"take: positions are integers, got booleans; use x[mask]\n  at {user_line()}")
-    if mode != "raise":
-        side = source.shape[axis]
-        places = places % side if mode == "wrap" else places.clip(0, side - 1)
-    return _gather(source, places, index=(*(_ALL,) * axis, ARRAY))
-
-
-def _sample_along(draw: Draw) -> tuple[tuple[int, ...], Any, int]:
-    shape = draw.shape(min_dims=1)
-    axis = draw.integer(0, len(shape) - 1)
-    wanted = tuple(draw.integer(1, 4) if i == axis else side for i, side in enumerate(shape))
-    return shape, draw.array(wanted, -shape[axis], shape[axis] - 1, np.int64), axis
-
-
-def _sample_take_along(draw: Draw) -> Sample:
-    shape, indices, axis = _sample_along(draw)
-    return Sample((draw.array(shape), indices), {"axis": axis})
-
-
-def _sample_add_along(draw: Draw) -> Sample:
-    shape, indices, axis = _sample_along(draw)
-    return Sample((draw.array(indices.shape), indices), {"shape": shape, "axis": axis})
-
-
-_take_along_axis = Op(
-    "take_along_axis", lambda xp, x, indices, *, axis: xp.take_along_axis(x, indices, axis), inputs="x indices",
-    infer=lambda x, indices, *, axis: Spec(indices.shape, x.dtype), sample=_sample_take_along,
-    vjp=(lambda g, indices, shape, axis: _add_along_axis(g, indices, shape=shape, axis=axis), None),
-    onnx="GatherElements", flops=0, kinds="fc",
-)  # fmt: skip
-
-
-def _add_along_kernel(xp: Any, x: Any, indices: Any, *, shape: tuple[int, ...], axis: int) -> Any:
-    out = xp.zeros(shape, x.dtype)
-    places = xp.take_along_axis(xp.arange(out.size).reshape(shape), indices, axis)
-    xp.add.at(out.reshape(-1), places.reshape(-1), x.reshape(-1))
-    return out
-
-
-_add_along_axis = Op(
-    "add_along_axis", _add_along_kernel, inputs="x indices",
-    infer=lambda x, indices, *, shape, axis: Spec(shape, x.dtype), sample=_sample_add_along,
-    vjp=(lambda g, indices, axis: _take_along_axis(g, indices, axis=axis), None), onnx="ScatterElements", kinds="fc",
-)  # fmt: skip
-
-
-def _along(name: str, x: Tensor, indices: Any, axis: int) -> tuple[Tensor, Tensor, int]:
-    """Check the operands of an operation along an axis, and broadcast their other axes."""
-    places = convert(indices, copy=False)
-    if places.dtype.kind not in "iu":
-        raise DTypeError(f"{name}: indices are integers, got dtype {places.dtype}\n  at {user_line()}")
-    if places.ndim != x.ndim:
-        raise ShapeError(
-            f"{name}: x and indices need as many axes as each other, got shapes {x.shape} and {places.shape}"
-            f"\n  at {user_line()}"
-        )
-    axis = one_axis(axis, x.ndim, name)
-    rest = [
-        (1 if i == axis else a, 1 if i == axis else b)
-        for i, (a, b) in enumerate(zip(x.shape, places.shape, strict=True))
-    ]
-    if any(a != b for a, b in rest):
-        if any(a != b and 1 not in (a, b) for a, b in rest):
-            raise ShapeError(
-                f"{name}: the shapes {x.shape} and {places.shape} do not broadcast beside axis {axis}"
-                f"\n  at {user_line()}"
-            )
-        common = [b if a == 1 else a for a, b in rest]
-        x = broadcast_to(x, (*common[:axis], x.shape[axis], *common[axis + 1 :]))
-        places = broadcast_to(places, (*common[:axis], places.shape[axis], *common[axis + 1 :]))
-    return x, places, axis
-
-
-@implements(np.take_along_axis)
-def take_along_axis(x: Any, indices: Any, /, axis: int | None = -1) -> Tensor:
-    """Return, for each line of `x` along an axis, the elements at the positions in `indices`.
-
-    Parameters
-    ----------
-    x : array_like
-        Input.
-    indices : array_like of int
-        Positions along the axis; the other axes broadcast with those of `x`. What `argsort` gives fits.
-    axis : int or None
-        The axis; None reads `x` as flat.
-
-    Returns
-    -------
-    Tensor
-        Of the shape of `indices`.
-
-    Raises
-    ------
-    ShapeError
-        The shapes do not fit together.
-    IndexOutOfBoundsError
-        A position outside the axis.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.take_along_axis([[1.0, 2.0], [3.0, 4.0]], [[1], [0]], axis=1)
-    Tensor([[2.],
-            [3.]])
-    """
-    source = convert(x)
-    if axis is None:
-        source, axis = source.reshape(-1), 0
-    source, places, axis = _along("take_along_axis", source, indices, axis)
-    return _take_along_axis(source, places, axis=axis)
-
-
-def put_along_axis(x: Any, indices: Any, values: Any, /, axis: int | None = -1) -> Tensor:
-    """Return a copy of `x` with `values` written at the positions that `take_along_axis` reads.
-
-    Parameters
-    ----------
-    x : array_like
-        Input.
-    indices : array_like of int
-        Positions along the axis.
-    values : array_like
-        Broadcast to the shape of `indices`.
-    axis : int or None
-        The axis; None reads `x` as flat.
-
-    Returns
-    -------
-    Tensor
-        Of the shape and dtype of `x`.
-
-    Raises
-    ------
-    ShapeError, IndexOutOfBoundsError
-        As `take_along_axis`.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.put_along_axis(ef.zeros((2, 2)), [[1], [0]], 5.0, axis=1)
-    Tensor([[0., 5.],
-            [5., 0.]])
-    """
-    source = convert(x)
-    shape = source.shape
-    if axis is None:
-        source, axis = source.reshape(-1), 0
-    _, places, axis = _along("put_along_axis", source, indices, axis)
-    sides = places.shape
-    index: list[Any] = [np.arange(n).reshape((-1,) + (1,) * (len(sides) - i - 1)) for i, n in enumerate(sides)]
-    index[axis] = places
-    return setitem(source, tuple(index), values).reshape(shape)
-
-
-@implements(np.put_along_axis)
-def _put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
-    assign(arr, ..., put_along_axis(arr, indices, values, axis))
-
-
-# --- finding ------------------------------------------------------------------------------------
-
-
-def _sample_mask(draw: Draw) -> Sample:
-    return Sample((draw.array(draw.shape(min_dims=1), dtype=np.bool_),))
-
-
-_nonzero = Op(
-    "nonzero", "nonzero", inputs="x", infer=lambda x: (Spec((None,), np.intp),) * x.ndim, sample=_sample_mask,
-    no_gradient="positions are integers", outputs=-1,
-)  # fmt: skip
-
-
-@implements(np.nonzero)
-def nonzero(x: Any, /) -> tuple[Tensor, ...]:
-    """Return the positions of the elements that are not zero.
-
-    Parameters
-    ----------
-    x : array_like
-        Input of one axis or more.
-
-    Returns
-    -------
-    tuple of Tensor
-        Per axis the integer positions along it, in row-major order.
-
-    Raises
-    ------
-    ShapeError
-        The input has no axes.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.nonzero([0.0, 5.0, 7.0])
-    (Tensor([1, 2]),)
-    """
-    source = convert(x)
-    if not source.ndim:
-        raise ShapeError(f"nonzero: expected an array with axes, got shape (); use x.reshape(1)\n  at {user_line()}")
-    return _nonzero(source)
-
-
-_argwhere = Op(
-    "argwhere", "argwhere", inputs="x", infer=lambda x: Spec((None, x.ndim), np.intp), sample=_sample_mask,
-    no_gradient="positions are integers",
-)  # fmt: skip
-
-
-@implements(np.argwhere)
-def argwhere(x: Any, /) -> Tensor:
-    """Return the positions of the elements that are not zero, one a row.
-
-    Parameters
-    ----------
-    x : array_like
-        Input.
-
-    Returns
-    -------
-    Tensor
-        Integers of shape ``(count, x.ndim)``.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.argwhere([[0.0, 5.0], [7.0, 0.0]])
-    Tensor([[0, 1],
-            [1, 0]])
-    """
-    return _argwhere(x)

@@ -25,9 +25,9 @@ from eagerflow.ops.determinant import SlogdetResult, det, slogdet
 from eagerflow.ops.einsum import multi_dot
 from eagerflow.ops.norms import cond, matrix_norm, norm, vector_norm
 from eagerflow.ops.reduction import sum
-from eagerflow.ops.shape import matrix_transpose
 from eagerflow.ops.solving import inv, matrices, matrix_power, matrix_rank, pinv, solve
 from eagerflow.ops.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
+from eagerflow.ops.transposition import matrix_transpose
 
 LinAlgError = np.linalg.LinAlgError
 

@@ -13,7 +13,7 @@ from eagerflow.ops.activation import exponentials, log_softmax, sigmoid, softmax
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.declare import elementwise
 from eagerflow.ops.embedding import check_numbers, one_hot
-from eagerflow.ops.shape import moveaxis
+from eagerflow.ops.transposition import moveaxis
 
 __all__ = ["sigmoid_cross_entropy", "softmax_cross_entropy"]
 

@@ -29,16 +29,22 @@ from eagerflow.ops import (
     contraction,
     cumulative,
     extremes,
+    moments,
     reduction,
     rounding,
     selection,
 )
+from eagerflow.ops.along_axis import take
 from eagerflow.ops.conversion import astype, copy, to_device
-from eagerflow.ops.indexing import assign, getitem, nonzero, take
-from eagerflow.ops.joining import stack, unstack
+from eagerflow.ops.finding import nonzero
+from eagerflow.ops.indexing import assign, getitem
+from eagerflow.ops.joining import stack
 from eagerflow.ops.matrices import diagonal, trace
-from eagerflow.ops.shape import matrix_transpose, ravel, repeat, reshape, squeeze, swapaxes, transpose
+from eagerflow.ops.repetition import repeat
+from eagerflow.ops.shape import ravel, reshape, squeeze
 from eagerflow.ops.sorting import argsort
+from eagerflow.ops.splitting import unstack
+from eagerflow.ops.transposition import matrix_transpose, swapaxes, transpose
 
 # Method names of binary operators, and the ops behind them.
 _BINARY = {
@@ -213,7 +219,7 @@ def _bind() -> None:
         "dot": contraction.dot,
         "flatten": ravel,
         "max": extremes.max,
-        "mean": reduction.mean,
+        "mean": moments.mean,
         "min": extremes.min,
         "nonzero": nonzero,
         "prod": reduction.prod,
@@ -222,7 +228,7 @@ def _bind() -> None:
         "reshape": _reshape,
         "round": rounding.round,
         "squeeze": squeeze,
-        "std": reduction.std,
+        "std": moments.std,
         "sum": reduction.sum,
         "swapaxes": swapaxes,
         "take": take,
@@ -230,7 +236,7 @@ def _bind() -> None:
         "to_device": to_device,
         "trace": trace,
         "transpose": _transpose,
-        "var": reduction.var,
+        "var": moments.var,
     })  # fmt: skip
     setattr(Tensor, "__setitem__", assign)  # noqa: B010 - the class is in core, its methods are here
 

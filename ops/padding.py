@@ -9,7 +9,8 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
-from eagerflow.ops.indexing import read_part, take
+from eagerflow.ops.along_axis import take
+from eagerflow.ops.indexing import read_part
 
 __all__ = ["pad"]
 

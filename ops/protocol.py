@@ -112,9 +112,7 @@ def _unrecorded(function: Any, name: str, args: Any, kwargs: Any) -> Any:
             return type(value)(to_numpy(item) for item in value)
         return value
 
-    result = function(
-        *[to_numpy(value) for value in args], **{key: to_numpy(value) for key, value in kwargs.items()}
-    )
+    result = function(*[to_numpy(value) for value in args], **{key: to_numpy(value) for key, value in kwargs.items()})
     parents = tuple(tensor._rec for tensor in tensors)
 
     def to_tensor(value: Any) -> Any:

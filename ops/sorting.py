@@ -9,8 +9,8 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.along_axis import take, take_along_axis
 from eagerflow.ops.axes import one_axis
-from eagerflow.ops.indexing import take, take_along_axis
 
 __all__ = [
     "argsort",

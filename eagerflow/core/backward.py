@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core.dispatch import enter_arrays, leave_arrays
-from eagerflow.core.pullback import OUTPUT
+from eagerflow.core.pullback import ALONE, OUTPUT, UNCHANGED, WITH_ONE, WITH_TWO
 from eagerflow.core.record import Record, Recorder
 from eagerflow.core.tensor import Tensor, is_inexact, wrap
 from eagerflow.devices import CPU0
 from eagerflow.errors import GradientError
 
 _ndarray = np.ndarray
+_LARGE = 4096  # elements from which on adding in place saves more than it costs
 
 
 def backward(
@@ -43,19 +44,21 @@ def backward(
         _accumulate(gradients, record, _lower(seed))
     found: dict[Record, Any] = {}
     needed = _needed(recorder, sources)
-    records = recorder.records
     owned: set[Record] = set()  # whose gradient is an array that was made here, and that nothing else sees
+    inner = {record for record in sources if record.op is not None}
     tokens = None
     try:
-        for position in range(len(records) - 1, -1, -1):
-            record = records[position]
+        # A copy, since this tape may record what the walk does.
+        for record in recorder.records[::-1]:
             g = gradients.pop(record, None)
             mine = record.tape is recorder
             if g is None:
                 if release and mine:
                     record.saved = None
                 continue
-            if record in sources:
+            if type(g) is not _ndarray and type(g) is not Several:
+                g = _lower(g)  # sums of arrays without axes are NumPy scalars
+            if record in inner:
                 found[record] = g
             op: Any = record.op
             if op is OUTPUT:
@@ -64,35 +67,48 @@ def backward(
             if not mine or recorder.recording:
                 # Another tape, or this one, records: the gradient itself must be recorded.
                 pullbacks, g = op.tracked, _lift(g, record)
-            elif op.arrays is None or record.device is not CPU0 or not _is_bare(g):
+            elif op.arrays is None or record.device is not CPU0 or (type(g) is not _ndarray and not _is_bare(g)):
                 pullbacks, g = op.plain, _lift(g, record)
             else:
                 pullbacks = op.arrays
-            if (pullbacks is op.arrays) is (tokens is None):
+            bare = pullbacks is op.arrays
+            if bare is (tokens is None):
                 tokens = leave_arrays(tokens) if tokens else enter_arrays()
+            saved = record.saved
             index = -1
+            last = len(pullbacks) - 1
             try:
                 for parent in record.parents:
                     index += 1
                     if parent is None or (needed is not None and parent not in needed):
                         continue
-                    pullback = pullbacks[index] if index < len(pullbacks) else pullbacks[-1]
+                    pullback = pullbacks[index if index < last else last]
                     if pullback is None:
                         continue
-                    gradient = pullback(g, record, index)
+                    if bare:
+                        form, function, first, second = pullback
+                        if form == WITH_ONE:
+                            gradient = function(g, saved[first])
+                        elif form == UNCHANGED:
+                            gradient = g
+                        elif form == WITH_TWO:
+                            gradient = function(g, saved[first], saved[second])
+                        elif form == ALONE:
+                            gradient = function(g)
+                        else:
+                            gradient = function(g, record, index)
+                    else:
+                        gradient = pullback(g, record, index)
                     if type(gradient) is not _ndarray:
                         gradient = _lower(gradient)
                     if gradient.shape != parent.shape or gradient.dtype is not parent.dtype:
                         gradient = _lower(_fit(gradient, parent))
-                    previous = gradients.get(parent)
-                    if previous is None:
+                    if parent not in gradients:
                         gradients[parent] = gradient
-                    elif parent in owned and type(gradient) is _ndarray:
-                        np.add(previous, gradient, out=previous)
+                    elif gradient.size < _LARGE:
+                        gradients[parent] = gradients[parent] + gradient
                     else:
-                        gradients[parent] = total = _lower(previous + gradient)
-                        if type(total) is _ndarray:
-                            owned.add(parent)
+                        _add_large(gradients, parent, gradient, owned)
             except Exception as error:
                 error.add_note(f"in the gradient of {op.name} for input {index}")
                 raise
@@ -104,7 +120,17 @@ def backward(
     for record in sources:
         if record in gradients:
             found[record] = gradients[record]
-    return {record: _lift(g, record) for record, g in found.items()}
+    return {record: _lift(_lower(g), record) for record, g in found.items()}
+
+
+def _add_large(gradients: dict[Record, Any], parent: Record, gradient: Any, owned: set[Record]) -> None:
+    """Add to the gradient of `parent`, in place from the second time on."""
+    if parent in owned and type(gradient) is _ndarray:
+        np.add(gradients[parent], gradient, out=gradients[parent])
+        return
+    gradients[parent] = total = gradients[parent] + gradient
+    if type(total) is _ndarray:
+        owned.add(parent)
 
 
 def _lower(g: Any) -> Any:
@@ -150,17 +176,20 @@ def _collect(gradients: dict[Record, Any], record: Record, g: Tensor, needed: se
     if needed is None or parent in needed:
         several = gradients.setdefault(parent, Several([None] * len(parent.shape)))
         index = record.saved
-        several[index] = g if several[index] is None else _lower(several[index] + g)
+        several[index] = g if several[index] is None else several[index] + g
 
 
 def _accumulate(gradients: dict[Record, Any], record: Record, g: Any) -> None:
     previous = gradients.get(record)
-    gradients[record] = g if previous is None else _lower(previous + g)
+    gradients[record] = g if previous is None else previous + g
 
 
 def _needed(recorder: Recorder, sources: set[Record]) -> set[Record] | None:
     """Return the records on a way to a source; None where all of them may be."""
-    if all(leaf in sources for _, leaf in recorder.leaves.values()):
+    for _, leaf in recorder.leaves.values():
+        if leaf not in sources:
+            break
+    else:
         return None
     needed = set(sources)
     for record in recorder.records:

@@ -33,12 +33,15 @@ def unary(op: Op) -> Callable[[Any], Any]:
             return ask(op, x)
         source = x._data
         device = x._device
-        try:
-            data = kernel(source) if device is CPU0 else _elsewhere(op, device, source)
-        except Exception as error:
-            raise explain(op, (source,), {}, error) from error
-        if device is CPU0 and type(data) is not _ndarray:
-            data = _asarray(data)
+        if device is CPU0:
+            try:
+                data = kernel(source)
+            except Exception as error:
+                raise explain(op, (source,), {}, error) from error
+            if type(data) is not _ndarray:
+                data = _asarray(data)
+        else:
+            data = _elsewhere(op, device, source)
         result: Tensor = _new(Tensor)
         result._data = data
         result._device = device
@@ -105,7 +108,9 @@ def attributed(op: Op) -> Callable[[Any, dict[str, Any]], Any]:
 def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[Any, Any], Any]:
     """Return the function ``op(x, y)``; `fallback` takes what is neither Tensor nor scalar."""
     kernel = op.kernel_for(CPU0)
-    keep_left, keep_right, keep_both = op.keep(1, 2), op.keep(2, 2), op.keep(3, 2)
+    # What is kept if a tape follows x, y, or both: of x, of y, and of the result.
+    (x_for_x, y_for_x, out_for_x), (x_for_y, y_for_y, out_for_y) = op.keep(1, 2), op.keep(2, 2)
+    keep_x, keep_y, keep_out = op.keep(3, 2)
 
     def call(x: Any, y: Any, /) -> Any:
         if type(x) is Tensor:
@@ -130,30 +135,30 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
             right = y._rec
         else:
             return fallback(op, x, y)
-        try:
-            data = kernel(first, second) if device is CPU0 else _elsewhere(op, device, first, second)
-        except Exception as error:
-            raise explain(op, (first, second), {}, error) from error
-        if device is CPU0 and type(data) is not _ndarray:
-            data = _asarray(data)
+        if device is CPU0:
+            try:
+                data = kernel(first, second)
+            except Exception as error:
+                raise explain(op, (first, second), {}, error) from error
+            if type(data) is not _ndarray:
+                data = _asarray(data)
+        else:
+            data = _elsewhere(op, device, first, second)
         result: Tensor = _new(Tensor)
         result._data = data
         result._device = device
-        if left is None and right is None:
-            result._rec = None
-            return result
         if left is None:
-            tape = right.tape
-            keep = keep_right
-        else:
-            tape = left.tape
             if right is None:
-                keep = keep_left
-            else:
-                keep = keep_both
-                if right.tape is not tape:
-                    tape = None
-        kept = (first if keep[0] else None, second if keep[1] else None, data if keep[2] else None)
+                result._rec = None
+                return result
+            tape = right.tape
+            kept = (first if x_for_y else None, second if y_for_y else None, data if out_for_y else None)
+        elif right is None:
+            tape = left.tape
+            kept = (first if x_for_x else None, second if y_for_x else None, data if out_for_x else None)
+        else:
+            tape = left.tape if left.tape is right.tape else None
+            kept = (first if keep_x else None, second if keep_y else None, data if keep_out else None)
         if type(tape) is not Recorder:
             result._rec = attach(op, (left, right), kept, None, data.shape, data.dtype, device)
             return result
@@ -179,8 +184,11 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
 
 
 def _elsewhere(op: Op, device: Device, *arrays: Any) -> Any:
-    with device.kind.activate(device.index):
-        data = op.kernel_for(device)(*arrays)
+    try:
+        with device.kind.activate(device.index):
+            data = op.kernel_for(device)(*arrays)
+    except Exception as error:
+        raise explain(op, arrays, {}, error) from error
     return _asarray(data) if device.kind.array_type is _ndarray else data
 
 

@@ -12,6 +12,18 @@ from eagerflow.core.tensor import Tensor, wrap
 if TYPE_CHECKING:
     from eagerflow.core.op import Op
 
+# Forms of a call on bare arrays; all but the last without another Python frame in between.
+UNCHANGED, ALONE, WITH_ONE, WITH_TWO, GENERAL = range(5)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = getattr(function, "__code__", None)
+    if code is None:  # no plain function: a partial, or an object that can be called
+        return tuple(inspect.signature(function).parameters)
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return names
+
+
 def unchanged(g: Any) -> Any:
     """Return the gradient as it is: the gradient function of both inputs of a sum."""
     return g
@@ -29,9 +41,11 @@ class Pullback:
 
     Attributes
     ----------
-    arrays, plain, tracked : callable
-        ``call(g, record, position)``: with what was kept as bare arrays, as Tensors, and as
-        Tensors on the tapes that follow it.
+    plain, tracked : callable
+        ``call(g, record, position)`` with what was kept as Tensors, off or on the tapes that follow it.
+    arrays : tuple
+        How the backward walk calls the function itself with bare arrays: a form (see above), the
+        function, and the slots of what it takes; for the form `GENERAL` a function like `plain`.
     """
 
     __slots__ = ("arrays", "function", "names", "op", "plain", "tracked")
@@ -39,24 +53,23 @@ class Pullback:
     def __init__(self, function: Callable[..., Any], op: Op) -> None:
         self.function = function
         self.op = op
-        leading, *rest = inspect.signature(function).parameters
-        if leading != "g":
-            raise ValueError(f"{op.name}: the first parameter of a gradient function is g, not {leading!r}")
-        self.names = tuple(rest)
-        kept = [op.inputs.index(name) if name in op.inputs else len(op.inputs) for name in self.names]
-        simple = not op.variadic and op.outputs == 1 and all(name in op.inputs or name == "out" for name in rest)
-        self.arrays, self.plain, self.tracked = map(self._general, (_array, _plain, restore))
+        names = _parameters(function)
+        if names[:1] != ("g",):
+            raise ValueError(f"{op.name}: the first parameter of a gradient function is g, got {names}")
+        self.names = names = names[1:]
+        self.plain, self.tracked = self._general(_plain), self._general(restore)
+        general = self._general(_array)
+        self.arrays: tuple[int, Callable[..., Any], int, int] = (GENERAL, general, 0, 0)
+        simple = not op.variadic and op.outputs == 1 and all(name in op.inputs or name == "out" for name in names)
+        if not simple or len(names) > 2:
+            return
+        first, second, *_ = [*[op.inputs.index(n) if n in op.inputs else len(op.inputs) for n in names], 0, 0]
         if function is unchanged:
-            self.arrays = self.plain = self.tracked = lambda g, record, position: g
-        elif not rest:
-            self.arrays = self.plain = self.tracked = lambda g, record, position: function(g)
-        elif simple and len(rest) == 1:
-            (slot,) = kept
-            self.arrays = lambda g, record, position: function(g, record.saved[slot])
-            self.plain = lambda g, record, position: function(g, _plain(record, slot))
-        elif simple and len(rest) == 2:
-            first, second = kept
-            self.arrays = lambda g, record, position: function(g, record.saved[first], record.saved[second])
+            self.arrays = (UNCHANGED, function, 0, 0)
+        else:
+            self.arrays = ((ALONE, WITH_ONE, WITH_TWO)[len(names)], function, first, second)
+        if not names:
+            self.plain = self.tracked = lambda g, record, position: function(g)
 
     def keeps(self, count: int) -> set[int]:
         """Return the slots that are kept: inputs by position, the output at `count`."""

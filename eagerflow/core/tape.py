@@ -252,6 +252,8 @@ class GradientTape:
         return record if record is not None and self._recorder in recorders(record.tape) else None
 
     def _targets(self, target: Any) -> list[Tensor]:
+        if type(target) is Tensor and target._data.dtype.kind == "f":
+            return [target]
         targets = [value._read() if isinstance(value, ArrayMethods) else value for value in optree.tree_leaves(target)]
         for value in targets:
             if not isinstance(value, Tensor):
@@ -278,7 +280,8 @@ def _zeros_like(value: Tensor) -> Any:
 
 
 def _ones_like(value: Tensor) -> Any:
-    return value.device.kind.namespace.ones_like(value._data)
+    data = value._data
+    return value._device.kind.namespace.ones(data.shape, data.dtype)
 
 
 def _stack_rows(rows: tuple[Any, ...], target: Tensor) -> Any:
