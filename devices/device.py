@@ -22,6 +22,13 @@ class Device:
         The kind.
     index : int
         Its number among the devices of the kind.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> x = ef.zeros(2)
+    >>> x.device, x.device.kind.name, x.device.index
+    (cpu:0, 'cpu', 0)
     """
 
     __slots__ = ("index", "kind")
@@ -57,10 +64,26 @@ _devices: dict[tuple[str, int], Device] = {}
 def find(name: str | Device | None) -> Device:
     """Return the device of a name; the current device for ``None``.
 
+    Parameters
+    ----------
+    name : str, Device or None
+        Such as ``"cpu:0"`` or ``"cuda:1"``; the index may be left out.
+
+    Returns
+    -------
+    Device
+        The one object that stands for the device.
+
     Raises
     ------
     DeviceError
         The name cannot be read, or no such device can be used here.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.devices.find("cpu")
+    cpu:0
     """
     if isinstance(name, Device):
         return name
@@ -85,13 +108,32 @@ def _interned(kind: Kind, index: int) -> Device:
 
 
 def of_array(array: Any) -> Device | None:
-    """Return the device whose kind has this type of array, or ``None``."""
-    for kind in registry.kinds().values():
-        # A kind that nobody has asked for yet (CuPy not imported) owns no arrays.
-        module = type(array).__module__.partition(".")[0]
-        if kind.name == "cuda" and module != "cupy":
-            continue
-        if isinstance(array, kind.array_type):
+    """Return the device that holds an array, or ``None`` for what no kind has as its array.
+
+    Parameters
+    ----------
+    array : Any
+        An array of a device kind, or anything else.
+
+    Returns
+    -------
+    Device or None
+        The device. Where the arrays of one kind are a subclass of those of another, the type
+        itself tells, then the nearest of its bases.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import eagerflow as ef
+    >>> ef.devices.of_array(np.zeros(2)), ef.devices.of_array("text")
+    (cpu:0, None)
+    """
+    cupy = type(array).__module__.partition(".")[0] == "cupy"
+    # A kind that nobody has asked for yet (CuPy not imported) owns no arrays.
+    owners = {kind.array_type: kind for kind in registry.kinds().values() if cupy or kind.name != "cuda"}
+    for base in type(array).__mro__:
+        kind = owners.get(base)
+        if kind is not None:
             return _interned(kind, kind.index_of(array))
     return None
 
@@ -101,7 +143,19 @@ _current: ContextVar[Device] = ContextVar("device", default=CPU0)
 
 
 def current() -> Device:
-    """Return the device on which new arrays come to be."""
+    """Return the device on which new arrays come to be.
+
+    Returns
+    -------
+    Device
+        What `device` chose last in this thread or task; ``cpu:0`` if nothing did.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.devices.current()
+    cpu:0
+    """
     return _current.get()
 
 

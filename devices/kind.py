@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,12 @@ class MemoryInfo:
         What the device has.
     free : int
         What can still be allocated.
+
+    Examples
+    --------
+    >>> from eagerflow.devices import MemoryInfo
+    >>> MemoryInfo(total=1000, free=400).used
+    600
     """
 
     total: int
@@ -43,6 +50,13 @@ class Kind:
         The type of the kind's arrays.
     namespace : Any
         The array namespace (NumPy, CuPy, …) that kernels are written over.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> cpu = ef.devices.kinds()["cpu"]
+    >>> cpu.name, cpu.array_type.__name__, cpu.namespace.__name__
+    ('cpu', 'ndarray', 'numpy')
     """
 
     name: str
@@ -75,8 +89,6 @@ class Kind:
 
     def activate(self, index: int) -> Any:
         """Return a context in which new arrays of the namespace land on device `index`."""
-        from contextlib import nullcontext
-
         return nullcontext()
 
     def index_of(self, array: Any) -> int:

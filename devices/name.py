@@ -59,8 +59,10 @@ class DeviceName:
         task = parts.get("task")
         if task is not None and not task.isdigit():
             raise _unreadable(text)
-        kind, index = _parse_short(parts["device"], text) if "device" in parts else (None, None)
-        return cls(kind, index, parts.get("job"), None if task is None else int(task))
+        device: tuple[str | None, int | None] = (None, None)
+        if "device" in parts:
+            device = _parse_short(parts["device"], text)
+        return cls(*device, parts.get("job"), None if task is None else int(task))
 
     def __str__(self) -> str:
         short = self.kind or ""

@@ -42,7 +42,19 @@ def register(kind: Kind) -> Kind:
 
 
 def kinds() -> dict[str, Kind]:
-    """Return the registered kinds by name."""
+    """Return the registered kinds by name.
+
+    Returns
+    -------
+    dict
+        A copy: `register` adds to the kinds.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.devices.kinds()["cpu"].count()
+    1
+    """
     return dict(_kinds)
 
 

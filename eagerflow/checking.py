@@ -44,7 +44,9 @@ def check_grads(
     >>> ef.check_grads(lambda x: ef.sin(x) * x, [ef.asarray([0.5, 1.5])], order=2)
     """
     rng = np.random.default_rng(seed)
-    leaves, structure = optree.tree_flatten(tuple(args))
+    given: Any = tuple(args)
+    leaves: list[Any]
+    leaves, structure = optree.tree_flatten(given)
     arrays = [np.array(convert(leaf).numpy()) for leaf in leaves]
     for array in arrays:
         if array.dtype not in (np.float64, np.complex128):

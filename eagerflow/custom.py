@@ -190,7 +190,9 @@ def checkpoint(f: Function) -> Function:
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = optree.tree_flatten((args, kwargs), none_is_leaf=True)
+        arguments: Any = (args, kwargs)
+        leaves: list[Any]
+        leaves, structure = optree.tree_flatten(arguments, none_is_leaf=True)
         positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, ArrayMethods) and is_inexact(leaf.dtype)]
         tensors = [leaves[i]._read() for i in positions]
 

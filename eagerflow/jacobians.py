@@ -126,14 +126,15 @@ def hvp(f: Function, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
     """
     numbers = tuple(range(len(primals)))
     gradient: Callable[..., Any] = grad(f, numbers)
-    fixed = [convert(v) for v in optree.tree_leaves(tuple(vectors))]
+    given: Any = tuple(vectors)
+    fixed = [convert(v) for v in optree.tree_leaves(given)]
 
     def slope(*args: Any) -> Tensor:
         total: Any = 0.0
         for g, v in zip(optree.tree_leaves(gradient(*args)), fixed, strict=True):
             product = (g * v.conj()).real if g.dtype.kind == "c" else g * v
             total = total + product.sum()
-        return total  # type: ignore[no-any-return]
+        return total
 
     result: tuple[Any, ...] = grad(slope, numbers)(*primals)
     return result

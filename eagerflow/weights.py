@@ -110,6 +110,16 @@ def load_weights(path: str | os.PathLike[str], tree: Any) -> None:
         lists the differences; all Variables are as they were.
     DTypeError
         There is something else than Variables in the tree.
+
+    Examples
+    --------
+    >>> import eagerflow as ef, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "weights.safetensors")
+    >>> ef.save_weights(path, {"w": ef.Variable([1.0, 2.0])})
+    >>> w = ef.Variable([0.0, 0.0])
+    >>> ef.load_weights(path, {"w": w})
+    >>> w
+    Variable([1., 2.])
     """
     path = os.fspath(path)
     wanted = _named(tree, "load_weights")

@@ -58,9 +58,9 @@ def main() -> None:
     print(f"held-out accuracy {accuracies[-1]:.2%}\nweights: {weights}\npicture: {picture}")
 
 
-def plot(losses, accuracies, images, labels, predicted) -> Figure:
+def plot(losses: list, accuracies: list, images: np.ndarray, labels: np.ndarray, predicted: np.ndarray) -> Figure:
     figure = Figure(figsize=(11, 4.5), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.2, 1))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.2, 1))[0]
     curves = {"training loss (nats)": np.array(losses), "held-out accuracy (%)": 100 * np.array(accuracies)}
     for axes, (name, curve) in zip(left.subplots(2, sharex=True), curves.items(), strict=True):
         axes.plot(np.arange(1, len(curve) + 1), curve, "o-", markersize=4)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
@@ -49,9 +51,7 @@ def _weight_rule(x: Spec, g: Spec, *, kernel: Pair, groups: int, **attrs: Any) -
 
 
 def _promote(*specs: Spec) -> Any:
-    from numpy import result_type
-
-    return result_type(*[spec.dtype for spec in specs])
+    return np.result_type(*[spec.dtype for spec in specs])
 
 
 def _attrs(draw: Draw) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -97,10 +98,11 @@ def elementwise(
     function: Any = unary(op) if arity == 1 else binary(op)
     function.op = op
     function.__name__ = function.__qualname__ = name
+    function.__module__ = sys._getframe(1).f_globals["__name__"]  # where it is pickled from
     function.__doc__ = _document(doc, example, inputs.split())
     names = [*numpy, *([kernel] if isinstance(kernel, str) else [])]
     implements(*[getattr(np, item) for item in names])(function)
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def ufunc_rule(kernel: str | Callable[..., Any]) -> Callable[..., Spec]:

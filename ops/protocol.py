@@ -90,7 +90,7 @@ def _store(result: Any, out: tuple[Any, ...], name: str) -> Any:
     results = result if isinstance(result, tuple) else (result,)
     for value, target in zip(results, out, strict=True):
         if isinstance(target, ArrayMethods):
-            target[...] = value  # type: ignore[index]
+            target[...] = value
         elif isinstance(target, np.ndarray):
             if value._rec is not None and value._rec.tape is not None:
                 raise GradientError(

@@ -61,7 +61,9 @@ def check_first_order(op: Op, sample: Sample, seed: int, tolerance: float = 2e-6
         value = function(*tensors)
     gradients = tape.gradient(value, tensors, unconnected="zero")
     for g, a in zip(gradients, arrays, strict=True):
-        assert g.shape == a.shape and g.dtype == a.dtype, f"{op.name}: gradient {g.dtype}{g.shape} for {a.dtype}{a.shape}"
+        assert g.shape == a.shape and g.dtype == a.dtype, (
+            f"{op.name}: gradient {g.dtype}{g.shape} for {a.dtype}{a.shape}"
+        )
     expected = _difference(lambda *xs: float(function(*xs)), arrays, directions)
     got = sum(_inner(g.numpy(), d) for g, d in zip(gradients, directions, strict=True))
     scale = 1 + abs(expected) + abs(float(value))
@@ -112,6 +114,6 @@ def _difference(f: Any, arrays: list[np.ndarray], directions: list[np.ndarray], 
     """Central difference of fourth order: the error falls with the fourth power of the step."""
 
     def at(h: float) -> float:
-        return f(*[a + h * d for a, d in zip(arrays, directions, strict=True)])  # type: ignore[no-any-return]
+        return f(*[a + h * d for a, d in zip(arrays, directions, strict=True)])
 
     return (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)

@@ -106,7 +106,9 @@ def test_jvp_is_the_numeric_derivative_and_the_transpose_of_vjp(seed: int) -> No
     dx, dy, w = rng.normal(size=(3, 2, 2))
     out, tangent = ef.jvp(mixed, [X, Y], [dx, dy])
     h = 1e-6
-    numeric = (mixed(ef.asarray(X + h * dx), ef.asarray(Y + h * dy)) - mixed(ef.asarray(X - h * dx), ef.asarray(Y - h * dy))) / (2 * h)
+    numeric = (
+        mixed(ef.asarray(X + h * dx), ef.asarray(Y + h * dy)) - mixed(ef.asarray(X - h * dx), ef.asarray(Y - h * dy))
+    ) / (2 * h)
     np.testing.assert_allclose(tangent.numpy(), numeric.numpy(), rtol=1e-6, atol=1e-8)
     _, vjp_fn = ef.vjp(mixed, X, Y)
     gx, gy = vjp_fn(w)
@@ -198,7 +200,7 @@ class TestCustomGradient:
 
     def test_wrong_number_of_gradients(self) -> None:
         f = ef.custom_gradient(lambda x, y: (x * y, lambda g: g))
-        with pytest.raises(ef.errors.GradientError, match="2 arguments.*1 gradients"):
+        with pytest.raises(ef.errors.GradientError, match=r"2 arguments.*1 gradients"):
             ef.grad(lambda x: f(x, x))(1.0)
 
 

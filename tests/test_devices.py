@@ -33,12 +33,15 @@ def test_names_survive_being_written_and_read(name: DeviceName) -> None:
 
 @given(st.text(max_size=20))
 def test_any_text_is_a_name_or_a_device_error(text: str) -> None:
+    refusal = None
     try:
         name = DeviceName.parse(text)
     except ef.errors.DeviceError as error:
-        assert repr(text) in str(error)
-    else:
+        refusal = str(error)
+    if refusal is None:
         assert DeviceName.parse(str(name)) == name
+    else:
+        assert repr(text) in refusal
 
 
 @pytest.mark.parametrize("name", ["cpu:99", "gpu", "tpu:0", "/job:worker/task:1/device:cpu:0", "cpu:x", "", 3])
@@ -62,6 +65,16 @@ def test_device_is_one_object() -> None:
     assert repr(cpu) == "cpu:0"
 
 
+def test_an_array_belongs_to_the_kind_of_its_own_type() -> None:
+    assert ef.devices.of_array(np.zeros(2)) is ef.devices.CPU0
+    array = FAR.from_host(np.zeros(2), 0)  # a subclass of NumPy's arrays, which are those of the CPU
+    assert repr(ef.devices.of_array(array)) == "far:0"
+    nearest = type("Derived", (FAR.array_type,), {})
+    assert repr(ef.devices.of_array(array.view(nearest))) == "far:0"
+    assert repr(ef.devices.of_array(np.ma.zeros(2))) == "cpu:0"
+    assert ef.devices.of_array([1.0]) is None
+
+
 def test_memory_figures() -> None:
     memory = ef.devices.CPU0.memory()
     assert 0 < memory.free <= memory.total
@@ -71,9 +84,13 @@ def test_memory_figures() -> None:
 
 
 def test_context_restores_the_device_after_an_exception() -> None:
-    with pytest.raises(KeyError), ef.device("far:1"):
-        assert repr(ef.zeros(2).device) == "far:1"
-        raise KeyError
+    def fail() -> None:
+        with ef.device("far:1"):
+            assert repr(ef.zeros(2).device) == "far:1"
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert ef.zeros(2).device is ef.devices.CPU0
 
 

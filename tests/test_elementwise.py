@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from against_numpy import DTYPES, agree, values
 
 import eagerflow as ef
+from against_numpy import DTYPES, agree, values
 
 _UNARY = """
 abs absolute positive negative reciprocal square sqrt cbrt fabs sign exp exp2 expm1 log log2 log10 log1p

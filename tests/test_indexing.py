@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from indices import index_expressions, shapes
 
 import eagerflow as ef
+from indices import index_expressions, shapes
 
 
 def numbers(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

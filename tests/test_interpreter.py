@@ -40,7 +40,9 @@ class Tracer(Interpreter):
 
     def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         self.nodes.append(op.name)
-        specs = [x.spec if isinstance(x, Symbol) else x if isinstance(x, float | int) else ef.asarray(x) for x in inputs]
+        specs = [
+            x.spec if isinstance(x, Symbol) else x if isinstance(x, float | int) else ef.asarray(x) for x in inputs
+        ]
         given = [Spec(s.shape, s.dtype) if isinstance(s, Tensor) else s for s in specs]
         result = op.infer(*given, **attrs)
         return tuple(map(Symbol, result)) if isinstance(result, tuple) else Symbol(result)

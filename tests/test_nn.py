@@ -18,7 +18,7 @@ from eagerflow.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 class Block(nn.Module):
     def __init__(self) -> None:
         self.scale = 2.0
-        self.parts = {"b": nn.Linear(3, 3), "a": [nn.Linear(3, 3), ef.Variable(1.0)]}
+        self.parts: dict[str, Any] = {"b": nn.Linear(3, 3), "a": [nn.Linear(3, 3), ef.Variable(1.0)]}
         self.count = ef.Variable(0, trainable=False)
 
     def __call__(self, x: Any) -> Any:
@@ -33,12 +33,13 @@ def test_names_are_attribute_paths() -> None:
 
 def test_tree_order_is_that_of_variables() -> None:
     block = Block()
-    assert [id(v) for v in optree.tree_leaves(block)] == [id(v) for v in block.variables]
+    leaves: list[Any] = optree.tree_leaves(block)
+    assert [id(v) for v in leaves] == [id(v) for v in block.variables]
 
 
 def test_a_module_is_a_pytree() -> None:
     block = Block()
-    values = optree.tree_map(lambda v: v.value * 1.0, block)
+    values: Any = optree.tree_map(lambda v: v.value * 1.0, block)
     assert isinstance(values, Block) and values.scale == 2.0
     x = np.ones((2, 3))
     np.testing.assert_array_equal(values(x).numpy(), block(x).numpy())
@@ -135,11 +136,11 @@ def test_layers_refuse_what_does_not_fit() -> None:
     with pytest.raises(ShapeError, match="inputs of 1 or more"):
         nn.Linear(0, 2)
     with pytest.raises(DTypeError, match="integer"):
-        nn.Linear(2.5, 2)  # type: ignore[arg-type]
+        nn.Linear(2.5, 2)
     with pytest.raises(ValueError, match="rate"):
         nn.Dropout(1.0)
     with pytest.raises(TypeError, match="called"):
-        nn.Sequential(3)  # type: ignore[arg-type]
+        nn.Sequential(3)
 
 
 def test_batch_norm_follows_pytorch() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from against_numpy import DTYPES, agree, values
 
 import eagerflow as ef
+from against_numpy import DTYPES, agree, values
 
 MANY_AXES = ["sum", "prod", "mean", "var", "std", "max", "min", "amax", "amin", "all", "any", "count_nonzero", "ptp"]
 AXES: list[Any] = [None, 0, 1, -1, (0, 2), (2, 0), ()]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eagerflow as ef
-from eagerflow.core import EFFECTS, Draw, Op, Sample, Spec
-from numeric import call, check_first_order, check_second_order
+from eagerflow.core import EFFECTS, Draw, Op, Sample, Spec, is_inexact
+from numeric import call, check_first_order, check_second_order, differentiable
 
 OPS = sorted(name for name in ef.ops.registry() if not name.startswith("doc_"))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -67,6 +67,26 @@ def test_second_order(name: str, seed: int) -> None:
     if op.smooth < 2:
         pytest.skip("not smooth to second order")
     check_second_order(op, draw(op, seed), seed)
+
+
+@pytest.mark.parametrize("name", [name for name in OPS if ef.ops.registry()[name].vjps])
+@given(seed=SEEDS)
+def test_gradient_functions_never_write_to_what_they_are_given(name: str, seed: int) -> None:
+    op = ef.ops.registry()[name]
+    sample = draw(op, seed)
+    inputs = list(sample.inputs)
+    sources = []
+    for position in differentiable(op, sample):
+        inputs[position] = tensor = ef.asarray(inputs[position])
+        tensor._data.flags.writeable = False
+        sources.append(tensor)
+    with ef.GradientTape() as tape:
+        tape.watch(sources)
+        results = [r for r in call(op, inputs, sample.attrs) if is_inexact(r.dtype)]
+    weights = [ef.ones_like(r) for r in results]
+    for tensor in (*results, *weights):
+        tensor._data.flags.writeable = False
+    tape.gradient(results, sources, weights, unconnected="zero")
 
 
 @pytest.mark.parametrize("name", [name for name in OPS if "c" in ef.ops.registry()[name].kinds])

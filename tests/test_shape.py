@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from indices import shapes
 
 import eagerflow as ef
+from indices import shapes
 
 DTYPES = [np.float64, np.float32, np.complex128, np.int64, np.int8, np.bool_]
 LAYOUTS: list[Any] = [lambda a: a, np.asfortranarray, lambda a: a[..., ::-1] if a.ndim else a]

@@ -25,7 +25,7 @@ def test_gradient_of_watched_tensor_and_variable() -> None:
 
 
 def test_sources_in_any_structure() -> None:
-    params = {"w": ef.Variable([1.0]), "b": [ef.Variable([2.0]), (ef.Variable([3.0]),)]}
+    params: dict[str, Any] = {"w": ef.Variable([1.0]), "b": [ef.Variable([2.0]), (ef.Variable([3.0]),)]}
     with ef.GradientTape() as tape:
         y = ef.sum(params["w"] * params["b"][0] * params["b"][1][0])
     gradients = tape.gradient(y, params)
@@ -108,7 +108,7 @@ def test_watch_accessed_variables_can_be_off() -> None:
     with ef.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(w)
         y = v * w
-    with pytest.raises(ef.errors.GradientError, match="'v'.*not watched"):
+    with pytest.raises(ef.errors.GradientError, match=r"'v'.*not watched"):
         tape.gradient(y, [w, v])
 
 
@@ -144,7 +144,8 @@ def test_nested_tapes_give_higher_orders(order: int) -> None:
             y = derivative(k - 1)
         return tape.gradient(y, x)
 
-    expected = [np.sin, np.cos, lambda t: -np.sin(t), lambda t: -np.cos(t), np.sin][order](1.5)
+    derivatives: list[Any] = [np.sin, np.cos, lambda t: -np.sin(t), lambda t: -np.cos(t), np.sin]
+    expected = derivatives[order](1.5)
     np.testing.assert_allclose(derivative(order).item(), expected)
 
 
@@ -245,7 +246,7 @@ class TestMissingGradients:
         with ef.GradientTape() as tape:
             tape.watch([x, y])
             z = x * x
-        with pytest.raises(ef.errors.GradientError, match="source 1.*never used"):
+        with pytest.raises(ef.errors.GradientError, match=r"source 1.*never used"):
             tape.gradient(z, [x, y])
 
     def test_not_watched(self) -> None:
@@ -295,7 +296,7 @@ class TestMissingGradients:
         assert tape.gradient(z, [x], unconnected="none") == [None]
         np.testing.assert_array_equal(tape.gradient(z, x, unconnected="zero").numpy(), [0.0, 0.0])
         with pytest.raises(ef.errors.GradientError, match="'error', 'none' or 'zero'"):
-            tape.gradient(z, x, unconnected="ones")  # type: ignore[arg-type]
+            tape.gradient(z, x, unconnected="ones")
 
 
 class TestRefusals:
@@ -305,7 +306,7 @@ class TestRefusals:
             tape.watch(x)
             y = x * x
         tape.gradient(y, x)
-        with pytest.raises(ef.errors.GradientError, match="used up.*persistent=True"):
+        with pytest.raises(ef.errors.GradientError, match=r"used up.*persistent=True"):
             tape.gradient(y, x)
         with pytest.raises(ef.errors.GradientError, match="used up"), tape:
             pass

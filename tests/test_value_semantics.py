@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from indices import index_expressions, shapes
 
 import eagerflow as ef
+from indices import index_expressions, shapes
 
 IN_PLACE = {
     operator.iadd: operator.add,

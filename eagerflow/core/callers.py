@@ -2,10 +2,14 @@
 
 They do what `dispatch.run` does, without its loops: on small arrays the way to the kernel
 costs as much as the kernel. Every line here is measured (``make bench``).
+
+Where the C extension `_callers` could be built, it does the most frequent part of the same,
+and calls these functions for the rest; ``EAGERFLOW_PURE_PYTHON=1`` leaves it out.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +26,44 @@ _ndarray = np.ndarray
 _asarray = np.asarray
 _WEAK = frozenset((float, int, bool, complex))
 
+_compiled: Any = None
+if not os.environ.get("EAGERFLOW_PURE_PYTHON"):
+    try:
+        from eagerflow.core import _callers as _compiled  # type: ignore[attr-defined, no-redef]
+    except ImportError:  # no compiler where it was installed: everything works, more slowly
+        pass
+    else:
+        _plain = tuple(np.dtype(code) for code in "?bBhHiIlLqQefdFD")
+        _compiled.setup(Tensor, Record, Recorder, _ndarray, CPU0, _asarray, _plain)
+
+
+def is_compiled() -> bool:
+    """Tell whether the C extension is in use."""
+    return _compiled is not None
+
+
+def _compile(op: Op, call: Any, arity: int) -> Any:
+    """Return `call`, or what does the same in C."""
+    if _compiled is None:
+        return call
+    masks = [(False,) * 3] + [op.keep(mask, arity) for mask in range(1, 1 << arity)]
+    bits = [sum(kept << (2 if slot == arity else slot) for slot, kept in enumerate(keep)) for keep in masks]
+    caller = _compiled.Caller(op, op.kernel_for(CPU0), call, arity, tuple(bits + [0] * (4 - len(bits))))
+    caller.__wrapped__ = call
+    op.rebind.append(caller.set_kernel)
+    return caller
+
 
 def unary(op: Op) -> Callable[[Any], Any]:
     """Return the function ``op(x)``."""
     kernel = op.kernel_for(CPU0)
     keep_x, keep_out = op.keep(1, 1)
+
+    def rebind(other: Any) -> None:
+        nonlocal kernel
+        kernel = other
+
+    op.rebind.append(rebind)
 
     def call(x: Any, /) -> Any:
         if type(x) is not Tensor:
@@ -73,13 +110,19 @@ def unary(op: Op) -> Callable[[Any], Any]:
             tape.prune()
         return result
 
-    return call
+    return _compile(op, call, 1)
 
 
 def attributed(op: Op) -> Callable[[Any, dict[str, Any]], Any]:
     """Return the function ``call(x, attrs)`` of an op of one input and one output: ``op(x, **attrs)``."""
     kernel = op.kernel_for(CPU0)
     keep_x, keep_out = op.keep(1, 1)
+
+    def rebind(other: Any) -> None:
+        nonlocal kernel
+        kernel = other
+
+    op.rebind.append(rebind)
 
     def call(x: Any, attrs: dict[str, Any], /) -> Any:
         if type(x) is not Tensor or x._device is not CPU0:
@@ -111,6 +154,12 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
     # What is kept if a tape follows x, y, or both: of x, of y, and of the result.
     (x_for_x, y_for_x, out_for_x), (x_for_y, y_for_y, out_for_y) = op.keep(1, 2), op.keep(2, 2)
     keep_x, keep_y, keep_out = op.keep(3, 2)
+
+    def rebind(other: Any) -> None:
+        nonlocal kernel
+        kernel = other
+
+    op.rebind.append(rebind)
 
     def call(x: Any, y: Any, /) -> Any:
         if type(x) is Tensor:
@@ -180,7 +229,7 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
             tape.prune()
         return result
 
-    return call
+    return _compile(op, call, 2)
 
 
 def _elsewhere(op: Op, device: Device, *arrays: Any) -> Any:

@@ -52,7 +52,7 @@ class Arrays(Interpreter):
     def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Run the kernel; where a Tensor is among the inputs, as `Eager` does."""
         for x in inputs:
-            if isinstance(x, ArrayMethods):
+            if type(x) is not np.ndarray and isinstance(x, ArrayMethods):
                 return EAGER.apply(op, inputs, attrs)
         try:
             return op.kernel_for(CPU0)(*inputs, **attrs)

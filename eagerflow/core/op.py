@@ -11,6 +11,7 @@ import numpy as np
 from eagerflow.core import dispatch
 from eagerflow.core.pullback import Pullback
 from eagerflow.core.spec import Spec
+from eagerflow.devices import CPU0
 from eagerflow.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -25,7 +26,19 @@ _registry: dict[str, Op] = {}
 
 
 def registry() -> dict[str, Op]:
-    """Return the declared ops by name."""
+    """Return the declared ops by name.
+
+    Returns
+    -------
+    dict
+        A copy: declaring an `Op` adds to the registry.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.ops.registry()["where"].signature()
+    'where(condition, x, y)'
+    """
     return dict(_registry)
 
 
@@ -145,6 +158,7 @@ class Op:
         self.arrays: tuple[Callable[..., Any] | None, ...] | None = None
         self._keeps: dict[int, tuple[bool, ...]] = {}
         self._kernels: dict[Kind | str, Callable[..., Any]] = {}
+        self.rebind: list[Callable[[Any], None]] = []  # how to tell callers of another kernel for the CPU
         _registry[name] = self
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
@@ -201,6 +215,8 @@ class Op:
         self._kernels[kind] = kernel
         for known in [key for key in self._kernels if not isinstance(key, str)]:
             del self._kernels[known]
+        for rebind in self.rebind:
+            rebind(self.kernel_for(CPU0))
 
     def kernel_for(self, device: Device) -> Callable[..., Any]:
         """Return the function that computes this op on arrays of the device.
@@ -269,10 +285,51 @@ def implements(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., 
 
 
 def same(*specs: Any, **attrs: Any) -> Spec:
-    """Shape rule of elementwise ops: shapes broadcast, dtypes promote, Python scalars are weak."""
+    """Shape rule of elementwise ops: shapes broadcast, dtypes promote, Python scalars are weak.
+
+    Parameters
+    ----------
+    *specs : Spec or Python scalar
+        The inputs.
+    **attrs
+        Attributes of the op, which do not matter here.
+
+    Returns
+    -------
+    Spec
+        That of the result.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.ops.same(ef.ops.Spec((2, 1), "float32"), ef.ops.Spec((3,), "float32"), 1.0)
+    float32[2, 3]
+    """
     return Spec(broadcast(*specs), np.result_type(*[getattr(spec, "dtype", spec) for spec in specs]))
 
 
 def broadcast(*specs: Any) -> tuple[int, ...]:
-    """Return the shape that the shapes of the specs broadcast to; Python scalars have none."""
+    """Return the shape that the shapes of the specs broadcast to; Python scalars have none.
+
+    Parameters
+    ----------
+    *specs : Spec or Python scalar
+        The inputs.
+
+    Returns
+    -------
+    tuple of int
+        The common shape.
+
+    Raises
+    ------
+    ValueError
+        They do not broadcast; where ops run it becomes a `ShapeError`.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.ops.broadcast(ef.ops.Spec((2, 1), "float64"), ef.ops.Spec((3,), "float64"), 1.0)
+    (2, 3)
+    """
     return np.broadcast_shapes(*[getattr(spec, "shape", ()) for spec in specs])

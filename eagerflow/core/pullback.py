@@ -84,28 +84,33 @@ class Pullback:
         return slots
 
     def _general(self, get: Callable[[Record, int], Any]) -> Callable[[Any, Record, int], Any]:
-        function, names = self.function, self.names
-        return lambda g, record, position: function(g, *[self._find(name, record, position, get) for name in names])
+        function = self.function
+        getters = [self._getter(name, get) for name in self.names]
+        return lambda g, record, position: function(g, *[getter(record, position) for getter in getters])
 
-    def _find(self, name: str, record: Record, position: int, get: Callable[[Record, int], Any]) -> Any:
+    def _getter(self, name: str, get: Callable[[Record, int], Any]) -> Callable[[Record, int], Any]:
+        """Return what finds the thing that a parameter names."""
         op = self.op
         if name == "position":
-            return position
+            return lambda record, position: position
         if name == "inputs":
-            return [get(record, slot) for slot in range(len(record.parents))]
+            return lambda record, position: [get(record, slot) for slot in range(len(record.parents))]
+        if name == "out" and op.outputs == 1:
+            return lambda record, position: get(record, len(record.parents))
         if name == "out":
-            slot = len(record.parents)
-            if op.outputs == 1:
-                return get(record, slot)
-            return tuple(_output_of(record, index, data, get) for index, data in enumerate(record.saved[slot]))
+            return lambda record, position: tuple(
+                [_output_of(record, index, data, get) for index, data in enumerate(record.saved[-1])]
+            )
         if name in op.inputs:
             first = op.inputs.index(name)
             if first == op.fixed:
-                return [get(record, slot) for slot in range(first, len(record.parents))]
-            return get(record, first)
-        if name == "shape" or name == "dtype" or name == "device":
-            return getattr(record.parents[position], name)
-        return record.attrs[name]
+                return lambda record, position: [get(record, slot) for slot in range(first, len(record.parents))]
+            return lambda record, position: get(record, first)
+        if name == "shape":
+            return lambda record, position: record.parents[position].shape  # type: ignore[union-attr]
+        if name in ("dtype", "device"):
+            return lambda record, position: getattr(record.parents[position], name)
+        return lambda record, position: record.attrs[name]
 
 
 def _array(record: Record, slot: int) -> Any:

@@ -18,6 +18,14 @@ class Sample:
         NumPy arrays and Python scalars.
     attrs : dict
         Attributes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import eagerflow as ef
+    >>> sample = ef.ops.Sample((np.ones((2, 3)),), {"axis": (0,), "keepdims": False})
+    >>> ef.ops.registry()["sum"](*sample.inputs, **sample.attrs)
+    Tensor([2., 2., 2.])
     """
 
     inputs: tuple[Any, ...]
@@ -37,6 +45,14 @@ class Draw:
         Seed.
     dtype : dtype
         Floating-point or complex dtype that arrays have if not said otherwise.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> draw = ef.ops.Draw(seed=0)
+    >>> x = draw.array((2, 3), low=1.0, high=2.0)
+    >>> x.shape, bool(((1 < x) & (x < 2)).all())
+    ((2, 3), True)
     """
 
     def __init__(self, seed: int, dtype: Any = np.float64) -> None:

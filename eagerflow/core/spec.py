@@ -17,6 +17,13 @@ class Spec:
         The shape; None for a length that depends on the values.
     dtype : numpy.dtype
         The dtype.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> spec = ef.ops.Spec((2, 3), "float32")
+    >>> spec, spec.size, spec.nbytes
+    (float32[2, 3], 6, 24)
     """
 
     __slots__ = ("dtype", "shape")

@@ -248,7 +248,24 @@ def walk(tree: Any, stop_at_named: bool = False) -> Iterator[tuple[str, Any]]:
 
 
 def count_parameters(module: Module) -> int:
-    """Return the number of elements of the trainable Variables."""
+    """Return the number of elements of the trainable Variables.
+
+    Parameters
+    ----------
+    module : Module
+        A layer or a model.
+
+    Returns
+    -------
+    int
+        Elements of Variables that are shared count once.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.nn.count_parameters(ef.nn.Linear(3, 2))
+    8
+    """
     return sum(variable.size for variable in module.trainable_variables)
 
 

@@ -33,7 +33,7 @@ class Sequential(Module):
         for position, layer in enumerate(layers):
             if not callable(layer):
                 raise TypeError(f"Sequential: expected layers that can be called, got {layer!r:.60} at {position}")
-        self.layers = list(layers)
+        self.layers: list[Any] = list(layers)
 
     def __call__(self, x: Any) -> Any:
         """Return the result of the last layer."""
@@ -44,8 +44,8 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index: int) -> Callable[[Any], Any]:
+    def __getitem__(self, index: int) -> Any:
         return self.layers[index]
 
-    def __iter__(self) -> Iterator[Callable[[Any], Any]]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.layers)

@@ -37,6 +37,19 @@ class Optimizer:
     -----
     A subclass names its slots (state of the shape of each Variable) in `slots`, and defines `_update`.
     The state has names, so that `eagerflow.save_weights` can write it beside the model's Variables.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> class SignDescent(ef.optim.Optimizer):
+    ...     def _constants(self, step, rate):
+    ...         return (rate,)
+    ...     def _update(self, xp, constants, g, w):
+    ...         w -= constants[0] * xp.sign(g)
+    >>> v = ef.Variable([1.0, 2.0])
+    >>> SignDescent([v], learning_rate=0.5).apply([ef.asarray([3.0, -4.0])])
+    >>> v
+    Variable([0.5, 2.5])
     """
 
     slots: tuple[str, ...] = ()

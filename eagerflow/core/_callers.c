@@ -1,0 +1,446 @@
+/* The callers of `callers.py` again, for what most calls are: Tensors and Python numbers on the
+ * first CPU device, with no tape or one that records. Everything else, errors included, goes to
+ * the Python function that each caller wraps, which remains the definition of what a call means.
+ *
+ * Tensor, Record and Recorder stay Python classes with __slots__; `setup` looks up where their
+ * slots lie. Nothing here knows NumPy's C interface: kernels are called as any Python callable.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+/* What `setup` was given. */
+static PyTypeObject *tensor_type, *record_type, *recorder_type;
+static PyObject *array_type, *cpu, *asarray, *plain_dtypes;
+static PyObject *name_shape, *name_dtype, *name_prune;
+
+/* Offsets of slots. */
+static Py_ssize_t t_data, t_device, t_rec;
+static Py_ssize_t r_op, r_parents, r_saved, r_attrs, r_shape, r_dtype, r_device, r_tape;
+static Py_ssize_t c_records, c_recording, c_limit;
+
+#define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
+
+static inline void
+set_slot(PyObject *object, Py_ssize_t offset, PyObject *value)
+{
+    /* Of a new object, whose slots are empty. */
+    SLOT(object, offset) = Py_NewRef(value);
+}
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *op;
+    PyObject *kernel;
+    PyObject *fallback;
+    PyObject *dict;
+    /* keep[m]: what is kept if a tape follows input 1 (m = 1), input 2 (m = 2), or both (m = 3):
+     * bits 0 and 1 the inputs, bit 2 the result. */
+    int keep[4];
+    int arity;
+} Caller;
+
+static int
+is_number(PyObject *x)
+{
+    PyTypeObject *type = Py_TYPE(x);
+    return type == &PyFloat_Type || type == &PyLong_Type || type == &PyBool_Type || type == &PyComplex_Type;
+}
+
+/* Whether Python numbers are weak beside this array: not so beside extension dtypes. */
+static int
+holds_numbers_weak(PyObject *array)
+{
+    PyObject *dtype = PyObject_GetAttr(array, name_dtype);
+    if (dtype == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    int found = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(plain_dtypes); i++) {
+        if (PyTuple_GET_ITEM(plain_dtypes, i) == dtype) {
+            found = 1;
+            break;
+        }
+    }
+    Py_DECREF(dtype);
+    return found;
+}
+
+static PyObject *
+kept_tuple(Caller *self, int mask, PyObject *const *arrays, PyObject *data)
+{
+    PyObject *kept = PyTuple_New(self->arity + 1);
+    if (kept == NULL) {
+        return NULL;
+    }
+    int keep = self->keep[mask];
+    for (int i = 0; i < self->arity; i++) {
+        PyTuple_SET_ITEM(kept, i, Py_NewRef(keep >> i & 1 ? arrays[i] : Py_None));
+    }
+    PyTuple_SET_ITEM(kept, self->arity, Py_NewRef(keep >> 2 & 1 ? data : Py_None));
+    return kept;
+}
+
+/* Make the record of a call and append it to the tape. */
+static PyObject *
+new_record(Caller *self, PyObject *tape, int mask, PyObject *const *recs, PyObject *const *arrays, PyObject *data)
+{
+    PyObject *record = NULL, *parents = NULL, *kept = NULL, *shape = NULL, *dtype = NULL;
+    parents = PyTuple_New(self->arity);
+    if (parents == NULL) {
+        goto done;
+    }
+    for (int i = 0; i < self->arity; i++) {
+        PyTuple_SET_ITEM(parents, i, Py_NewRef(recs[i]));
+    }
+    kept = kept_tuple(self, mask, arrays, data);
+    shape = PyObject_GetAttr(data, name_shape);
+    dtype = PyObject_GetAttr(data, name_dtype);
+    if (kept == NULL || shape == NULL || dtype == NULL) {
+        goto done;
+    }
+    record = record_type->tp_alloc(record_type, 0);
+    if (record == NULL) {
+        goto done;
+    }
+    set_slot(record, r_op, self->op);
+    set_slot(record, r_parents, parents);
+    set_slot(record, r_saved, kept);
+    set_slot(record, r_attrs, Py_None);
+    set_slot(record, r_shape, shape);
+    set_slot(record, r_dtype, dtype);
+    set_slot(record, r_device, cpu);
+    set_slot(record, r_tape, tape);
+    PyObject *records = SLOT(tape, c_records), *limit = SLOT(tape, c_limit);
+    if (records == NULL || !PyList_CheckExact(records) || PyList_Append(records, record) < 0) {
+        Py_CLEAR(record);
+        goto done;
+    }
+    if (limit != NULL && PyList_GET_SIZE(records) > PyLong_AsSsize_t(limit)) {
+        PyObject *none = PyObject_CallMethodNoArgs(tape, name_prune);
+        if (none == NULL) {
+            Py_CLEAR(record);
+            goto done;
+        }
+        Py_DECREF(none);
+    }
+done:
+    Py_XDECREF(parents);
+    Py_XDECREF(kept);
+    Py_XDECREF(shape);
+    Py_XDECREF(dtype);
+    return record;
+}
+
+static PyObject *
+caller_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Caller *self = (Caller *)callable;
+    Py_ssize_t count = PyVectorcall_NARGS(nargsf);
+    PyObject *arrays[2], *recs[2] = {Py_None, Py_None}, *tape = NULL;
+    PyObject *numbers_beside = NULL;
+    int mask = 0, tensors = 0, numbers = 0;
+
+    if (count != self->arity || (kwnames != NULL && PyTuple_GET_SIZE(kwnames))) {
+        goto general;
+    }
+    for (int i = 0; i < self->arity; i++) {
+        PyObject *x = args[i];
+        if (Py_TYPE(x) == tensor_type) {
+            if (SLOT(x, t_device) != cpu || SLOT(x, t_data) == NULL || SLOT(x, t_rec) == NULL) {
+                goto general;
+            }
+            arrays[i] = numbers_beside = SLOT(x, t_data);
+            tensors++;
+            PyObject *rec = SLOT(x, t_rec);
+            if (rec != Py_None) {
+                PyObject *its_tape = SLOT(rec, r_tape);
+                if (its_tape == NULL || Py_TYPE(its_tape) != recorder_type || (tape != NULL && tape != its_tape)) {
+                    goto general;
+                }
+                tape = its_tape;
+                recs[i] = rec;
+                mask |= 1 << i;
+            }
+        }
+        else if (is_number(x)) {
+            arrays[i] = x;
+            numbers++;
+        }
+        else {
+            goto general;
+        }
+    }
+    if (!tensors || (numbers && !holds_numbers_weak(numbers_beside))) {
+        goto general;
+    }
+    /* A kernel may release the interpreter lock, and another thread assign to the Tensors. */
+    for (int i = 0; i < self->arity; i++) {
+        Py_INCREF(arrays[i]);
+        Py_INCREF(recs[i]);
+    }
+    Py_XINCREF(tape);
+    PyObject *result = NULL;
+    PyObject *data = PyObject_Vectorcall(self->kernel, arrays, self->arity, NULL);
+    int failed_in_kernel = data == NULL;
+    if (data != NULL && (PyObject *)Py_TYPE(data) != array_type) {
+        Py_SETREF(data, PyObject_CallOneArg(asarray, data));
+    }
+    if (data != NULL) {
+        result = tensor_type->tp_alloc(tensor_type, 0);
+    }
+    if (result != NULL) {
+        PyObject *record;
+        if (tape != NULL && SLOT(tape, c_recording) == Py_True) {
+            record = new_record(self, tape, mask, recs, arrays, data);
+        }
+        else {
+            record = Py_NewRef(Py_None);
+        }
+        if (record == NULL) {
+            Py_CLEAR(result);
+        }
+        else {
+            set_slot(result, t_data, data);
+            set_slot(result, t_device, cpu);
+            SLOT(result, t_rec) = record;
+        }
+    }
+    for (int i = 0; i < self->arity; i++) {
+        Py_DECREF(arrays[i]);
+        Py_DECREF(recs[i]);
+    }
+    Py_XDECREF(tape);
+    Py_XDECREF(data);
+    if (result == NULL && failed_in_kernel && PyErr_ExceptionMatches(PyExc_Exception)) {
+        /* The Python function fails in the same way, and explains it. */
+        PyErr_Clear();
+        goto general;
+    }
+    return result;
+
+general:
+    return PyObject_Vectorcall(self->fallback, args, nargsf, kwnames);
+}
+
+static int
+caller_traverse(Caller *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->op);
+    Py_VISIT(self->kernel);
+    Py_VISIT(self->fallback);
+    Py_VISIT(self->dict);
+    return 0;
+}
+
+static int
+caller_clear(Caller *self)
+{
+    Py_CLEAR(self->op);
+    Py_CLEAR(self->kernel);
+    Py_CLEAR(self->fallback);
+    Py_CLEAR(self->dict);
+    return 0;
+}
+
+static void
+caller_dealloc(Caller *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    caller_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+caller_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *op, *kernel, *fallback, *keeps;
+    int arity;
+    if (!PyArg_ParseTuple(args, "OOOiO!", &op, &kernel, &fallback, &arity, &PyTuple_Type, &keeps)) {
+        return NULL;
+    }
+    if (tensor_type == NULL || arity < 1 || arity > 2 || PyTuple_GET_SIZE(keeps) != 4) {
+        PyErr_SetString(PyExc_ValueError, "Caller: not set up, or arity and keeps do not fit");
+        return NULL;
+    }
+    Caller *self = (Caller *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->vectorcall = caller_call;
+    self->op = Py_NewRef(op);
+    self->kernel = Py_NewRef(kernel);
+    self->fallback = Py_NewRef(fallback);
+    self->arity = arity;
+    for (int i = 0; i < 4; i++) {
+        self->keep[i] = (int)PyLong_AsLong(PyTuple_GET_ITEM(keeps, i));
+    }
+    if (PyErr_Occurred()) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *
+caller_get(PyObject *self, PyObject *object, PyObject *type)
+{
+    return object == NULL || object == Py_None ? Py_NewRef(self) : PyMethod_New(self, object);
+}
+
+static PyObject *
+caller_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyObject_GetAttrString(self, "__qualname__"); /* pickled by name, as functions are */
+}
+
+static PyObject *
+caller_repr(PyObject *self)
+{
+    PyObject *name = PyObject_GetAttrString(self, "__qualname__");
+    if (name == NULL) {
+        PyErr_Clear();
+        return PyUnicode_FromString("<caller>");
+    }
+    PyObject *text = PyUnicode_FromFormat("<function %U>", name);
+    Py_DECREF(name);
+    return text;
+}
+
+static PyObject *
+caller_set_kernel(PyObject *self, PyObject *kernel)
+{
+    Py_XSETREF(((Caller *)self)->kernel, Py_NewRef(kernel));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef caller_methods[] = {
+    {"set_kernel", caller_set_kernel, METH_O, "Use another kernel."},
+    {"__reduce__", caller_reduce, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyMemberDef caller_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Caller, vectorcall), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(Caller, dict), READONLY, NULL},
+    {NULL},
+};
+
+static PyGetSetDef caller_getset[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {NULL},
+};
+
+static PyType_Slot caller_slots[] = {
+    {Py_tp_new, caller_new},         {Py_tp_dealloc, caller_dealloc}, {Py_tp_traverse, caller_traverse},
+    {Py_tp_clear, caller_clear},     {Py_tp_call, PyVectorcall_Call}, {Py_tp_descr_get, caller_get},
+    {Py_tp_methods, caller_methods}, {Py_tp_members, caller_members}, {Py_tp_getset, caller_getset},
+    {Py_tp_repr, caller_repr},       {0, NULL},
+};
+
+static PyType_Spec caller_spec = {
+    .name = "eagerflow.core._callers.Caller",
+    .basicsize = sizeof(Caller),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
+    .slots = caller_slots,
+};
+
+static Py_ssize_t
+offset_of(PyTypeObject *type, const char *name)
+{
+    PyObject *descriptor = PyObject_GetAttrString((PyObject *)type, name);
+    if (descriptor == NULL) {
+        return -1;
+    }
+    Py_ssize_t offset = -1;
+    if (Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) {
+        offset = ((PyMemberDescrObject *)descriptor)->d_member->offset;
+    }
+    else {
+        PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
+    }
+    Py_DECREF(descriptor);
+    return offset;
+}
+
+static PyObject *
+setup(PyObject *module, PyObject *args)
+{
+    if (tensor_type != NULL) {
+        Py_RETURN_NONE;
+    }
+    PyTypeObject *tensor, *record, *recorder;
+    if (!PyArg_ParseTuple(
+            args, "O!O!O!OOOO!", &PyType_Type, &tensor, &PyType_Type, &record, &PyType_Type, &recorder, &array_type,
+            &cpu, &asarray, &PyTuple_Type, &plain_dtypes)) {
+        return NULL;
+    }
+    struct {
+        PyTypeObject *type;
+        const char *name;
+        Py_ssize_t *offset;
+    } wanted[] = {
+        {tensor, "_data", &t_data},           {tensor, "_device", &t_device},   {tensor, "_rec", &t_rec},
+        {record, "op", &r_op},                {record, "parents", &r_parents},  {record, "saved", &r_saved},
+        {record, "attrs", &r_attrs},          {record, "shape", &r_shape},      {record, "dtype", &r_dtype},
+        {record, "device", &r_device},        {record, "tape", &r_tape},        {recorder, "records", &c_records},
+        {recorder, "recording", &c_recording}, {recorder, "limit", &c_limit},
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        *wanted[i].offset = offset_of(wanted[i].type, wanted[i].name);
+        if (*wanted[i].offset < 0) {
+            return NULL;
+        }
+    }
+    name_shape = PyUnicode_InternFromString("shape");
+    name_dtype = PyUnicode_InternFromString("dtype");
+    name_prune = PyUnicode_InternFromString("prune");
+    if (name_shape == NULL || name_dtype == NULL || name_prune == NULL) {
+        return NULL;
+    }
+    /* For the life of the process. */
+    Py_INCREF(array_type);
+    Py_INCREF(cpu);
+    Py_INCREF(asarray);
+    Py_INCREF(plain_dtypes);
+    record_type = (PyTypeObject *)Py_NewRef(record);
+    recorder_type = (PyTypeObject *)Py_NewRef(recorder);
+    tensor_type = (PyTypeObject *)Py_NewRef(tensor);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"setup", setup, METH_VARARGS, "setup(Tensor, Record, Recorder, ndarray, cpu, asarray, dtypes): once, at import."},
+    {NULL},
+};
+
+static struct PyModuleDef module_definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_callers",
+    .m_doc = "Callers of elementwise ops, in C; see callers.py.",
+    .m_size = -1,
+    .m_methods = module_methods,
+};
+
+PyMODINIT_FUNC
+PyInit__callers(void)
+{
+    PyObject *module = PyModule_Create(&module_definition);
+    if (module == NULL) {
+        return NULL;
+    }
+    PyObject *type = PyType_FromSpec(&caller_spec);
+    if (type == NULL || PyModule_AddObjectRef(module, "Caller", type) < 0) {
+        Py_XDECREF(type);
+        Py_DECREF(module);
+        return NULL;
+    }
+    Py_DECREF(type);
+    return module;
+}
