@@ -1,11 +1,15 @@
-"""Kernels of convolutions: patches as columns, by views, and one matmul for a block of images.
+"""Kernels of convolutions: patches as rows, by views, and one matmul for a block of images.
 
 Notation: a convolution takes x (N, C, H, W) and weights (O, C / G, kh, kw) in G groups to
-(N, O, oh, ow); K = C / G * kh * kw is the length of a patch and P = oh * ow the number of
-patches of an image. The columns of some images are a matrix (K, images * P) for each group.
+(N, O, oh, ow); K = kh * kw * C / G is the length of a patch and P = oh * ow the number of
+patches of an image. The patches of some images are a matrix (images * P, K) for each group,
+ordered like the weights with the channels last.
 
-Images are worked on in blocks: the columns of a block fit into the processor's cache, and one
-buffer serves all blocks.
+Such a matrix is a copy of a view, and fast where what lies side by side is long. With enough
+channels that is a row of a window with all its channels, in images with the channels last.
+Otherwise the matrix is stored with its axes exchanged, and what lies side by side is a row of
+the result. Images are worked on in blocks: the patches of a block fit into the processor's
+cache, and one buffer serves all blocks.
 """
 
 from __future__ import annotations
@@ -15,9 +19,11 @@ from typing import Any
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
 
-# Columns that a matmul should have at the least, and bytes that a block's columns should not exceed.
-_WIDE = 1024
+# Rows that a matmul should have at the least, and bytes that a block's patches should not exceed.
+_TALL = 2048
 _CACHE = 12 << 20
+# Elements of a window that must lie side by side for patches to be stored as rows.
+_LONG = 16
 
 
 def padded(xp: Any, x: Any, pads: Pads, value: float = 0.0) -> Any:
@@ -35,46 +41,78 @@ def padded(xp: Any, x: Any, pads: Pads, value: float = 0.0) -> Any:
     return result
 
 
-def windows(xp: Any, x: Any, kernel: Pair, stride: Pair, dilation: Pair) -> Any:
-    """Return the view (…, kh, kw, oh, ow) of the windows of `x` (…, H, W), which is padded already."""
-    *lead, height, width = x.shape
-    rows = (height - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
-    columns = (width - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
-    *steps, down, right = x.strides
-    return xp.lib.stride_tricks.as_strided(
-        x,
-        (*lead, *kernel, max(rows, 0), max(columns, 0)),
-        (*steps, down * dilation[0], right * dilation[1], down * stride[0], right * stride[1]),
-    )
-
-
-def each_block(count: int, patch: int, patches: int, itemsize: int, wide: int = _WIDE) -> list[slice]:
-    """Divide `count` images into blocks with columns enough for a fast matmul, but not too many bytes."""
+def each_block(count: int, patch: int, patches: int, itemsize: int, tall: int = _TALL) -> list[slice]:
+    """Divide `count` images into blocks with patches enough for a fast matmul, but not too many bytes."""
     fitting = max(1, _CACHE // max(1, patch * patches * itemsize))
-    block = max(1, min(count, fitting, -(-wide // max(1, patches))))
+    block = max(1, min(count, fitting, -(-tall // max(1, patches))))
     return [slice(start, min(start + block, count)) for start in range(0, count, block)]
 
 
-class _Blocks:
-    """The columns of one block of images after another, in one buffer."""
+def _is_long(channels: int, kernel: Pair, dilation: Pair) -> bool:
+    """Tell whether patches are stored as rows, in images with the channels last."""
+    return channels * (kernel[1] if dilation[1] == 1 else 1) >= _LONG
 
-    def __init__(self, xp: Any, x: Any, kernel: Pair, stride: Pair, dilation: Pair, groups: int) -> None:
+
+def _empty_images(xp: Any, last: bool, shape: tuple[int, ...], dtype: Any, zeros: bool = False) -> Any:
+    """Return an array (G, C / G, N, H, W) for images, in memory with the channels last or (N, G, C / G, H, W)."""
+    groups, channels, count, height, width = shape
+    make = xp.zeros if zeros else xp.empty
+    if last:
+        return make((groups, count, height, width, channels), dtype).transpose(0, 4, 1, 2, 3)
+    return make((count, groups, channels, height, width), dtype).transpose(1, 2, 0, 3, 4)
+
+
+class _Patches:
+    """The patches of one block of images after another, in one buffer."""
+
+    def __init__(
+        self, xp: Any, x: Any, kernel: Pair, stride: Pair, padding: Pads, dilation: Pair, groups: int, dtype: Any
+    ) -> None:
         self.xp = xp
+        self.count, channels, *size = x.shape
+        channels //= groups
+        (top, bottom), (left, right) = padding
+        height, width = size[0] + top + bottom, size[1] + left + right
+        self.last = _is_long(channels, kernel, dilation)
+        source = x.reshape(self.count, groups, channels, *size).transpose(1, 2, 0, 3, 4)
+        if self.last or top or bottom or left or right or x.dtype != dtype:
+            images = _empty_images(xp, self.last, (groups, channels, self.count, height, width), dtype)
+            images[:, :, :, :top] = 0
+            images[:, :, :, top + size[0] :] = 0
+            images[..., :left] = 0
+            images[..., left + size[1] :] = 0
+            images[:, :, :, top : top + size[0], left : left + size[1]] = source
+        else:
+            images = source
+        down, right_by = images.strides[3:]
+        rows = (height - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+        columns = (width - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
+        self.out = (max(rows, 0), max(columns, 0))
+        self.view = xp.lib.stride_tricks.as_strided(
+            images,
+            (*images.shape[:3], *kernel, *self.out),
+            (
+                *images.strides[:3],
+                down * dilation[0],
+                right_by * dilation[1],
+                down * stride[0],
+                right_by * stride[1],
+            ),
+        ).transpose((0, 2, 5, 6, 3, 4, 1) if self.last else (0, 3, 4, 1, 2, 5, 6))
         self.groups = groups
-        self.view = windows(xp, x, kernel, stride, dilation)
-        self.count, channels = x.shape[:2]
-        self.out = self.view.shape[4:]
         self.patches = self.out[0] * self.out[1]
-        self.patch = channels // groups * kernel[0] * kernel[1]
+        self.patch = channels * kernel[0] * kernel[1]
         self.buffer: Any = None
 
     def __call__(self, block: slice) -> Any:
-        """Return the columns (G, K, images * P) of the images in `block`."""
-        part = self.view[block].transpose(1, 2, 3, 0, 4, 5)
+        """Return the patches (G, images * P, K) of the images in `block`."""
+        part = self.view[:, block] if self.last else self.view[:, :, :, :, block]
         if self.buffer is None or self.buffer.shape != part.shape:
             self.buffer = self.xp.empty(part.shape, part.dtype)
         self.buffer[...] = part
-        return self.buffer.reshape(self.groups, self.patch, -1)
+        if self.last:
+            return self.buffer.reshape(self.groups, -1, self.patch)
+        return self.buffer.reshape(self.groups, self.patch, -1).swapaxes(1, 2)
 
 
 def _gathered(xp: Any, g: Any, groups: int) -> Any:
@@ -83,43 +121,46 @@ def _gathered(xp: Any, g: Any, groups: int) -> Any:
     return g.reshape(images, outs, -1).transpose(1, 0, 2).reshape(groups, outs // groups, -1)
 
 
+def _matrix(weight: Any, groups: int, dtype: Any) -> Any:
+    """Return the weights as (G, O / G, K), in the order of patches."""
+    outs, channels, *kernel = weight.shape
+    weight = weight.astype(dtype, copy=False).transpose(0, 2, 3, 1)
+    return weight.reshape(groups, outs // groups, channels * kernel[0] * kernel[1])
+
+
 def convolve(
     xp: Any, x: Any, weight: Any, bias: Any, *, stride: Pair, padding: Pads, dilation: Pair, groups: int
 ) -> Any:
     """Return the convolution (N, O, oh, ow)."""
     dtype = xp.result_type(x.dtype, weight.dtype)
-    x = padded(xp, x.astype(dtype, copy=False), padding)
-    (count, channels), outs, kernel = x.shape[:2], weight.shape[0], weight.shape[2:]
-    matrix = weight.astype(dtype, copy=False).reshape(
-        groups, outs // groups, channels // groups * kernel[0] * kernel[1]
-    )
-    columns = _Blocks(xp, x, kernel, stride, dilation, groups)
-    result = xp.empty((count, outs, *columns.out), dtype)
-    flat = result.reshape(count, groups, outs // groups, columns.patches)
+    count, outs, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
     shift = None if bias is None else bias.astype(dtype, copy=False).reshape(groups, outs // groups, 1)
-    if kernel == (1, 1) and stride == (1, 1):
-        xp.matmul(matrix, x.reshape(count, groups, columns.patch, columns.patches), out=flat)
+    matrix = _matrix(weight, groups, dtype)
+    if kernel == (1, 1) and stride == (1, 1) and not any(map(any, padding)):
+        result = xp.matmul(matrix, x.astype(dtype, copy=False).reshape(count, groups, matrix.shape[2], -1))
         if shift is not None:
-            flat += shift
-        return result
+            result += shift
+        return result.reshape(count, outs, *x.shape[2:])
+    patches = _Patches(xp, x, kernel, stride, padding, dilation, groups, dtype)
+    result = xp.empty((count, groups, outs // groups, patches.patches), dtype)
     scratch: Any = None
-    for block in each_block(count, columns.patch * groups, columns.patches, dtype.itemsize):
-        images = block.stop - block.start
-        cols = columns(block)
-        if images == 1:
-            target = flat[block.start]
-            xp.matmul(matrix, cols, out=target)
+    for block in each_block(count, patches.patch * groups, patches.patches, dtype.itemsize):
+        target = result[block]
+        rows = patches(block)
+        if not patches.last and target.shape[0] == 1:
+            xp.matmul(matrix, rows.swapaxes(1, 2), out=target[0])
             if shift is not None:
                 target += shift
             continue
-        if scratch is None or scratch.shape[2] != cols.shape[2]:
-            scratch = xp.empty((groups, outs // groups, cols.shape[2]), dtype)
-        xp.matmul(matrix, cols, out=scratch)
-        if shift is not None:
-            scratch += shift
-        # From (O, images, P), as the matmul gives it, to (images, O, P).
-        flat[block] = scratch.reshape(groups, outs // groups, images, -1).transpose(2, 0, 1, 3)
-    return result
+        if scratch is not None and scratch.shape[1] != rows.shape[1]:
+            scratch = None
+        scratch = xp.matmul(rows, matrix.swapaxes(1, 2), out=scratch)
+        products = scratch.reshape(groups, target.shape[0], patches.patches, -1).transpose(1, 0, 3, 2)
+        if shift is None:
+            target[...] = products
+        else:
+            xp.add(products, shift, out=target)
+    return result.reshape(count, outs, *patches.out)
 
 
 def weight_gradient(
@@ -127,29 +168,22 @@ def weight_gradient(
 ) -> Any:
     """Return the gradient (O, C / G, kh, kw) of a convolution with respect to its weights."""
     dtype = xp.result_type(x.dtype, g.dtype)
-    x = padded(xp, x.astype(dtype, copy=False), padding)
     count, channels = x.shape[:2]
     outs = g.shape[1]
-    # A stride may leave rows at the end that no window touches; g says how many windows there are.
-    x = x[
-        :,
-        :,
-        : (g.shape[2] - 1) * stride[0] + dilation[0] * (kernel[0] - 1) + 1,
-        : (g.shape[3] - 1) * stride[1] + dilation[1] * (kernel[1] - 1) + 1,
-    ]
-    columns = _Blocks(xp, x, kernel, stride, dilation, groups)
+    patches = _Patches(xp, x, kernel, stride, padding, dilation, groups, dtype)
     result: Any = None
     scratch: Any = None
-    for block in each_block(count, columns.patch * groups, columns.patches, dtype.itemsize, 1 << 14):
-        cols = columns(block).swapaxes(1, 2)
+    for block in each_block(count, patches.patch * groups, patches.patches, dtype.itemsize, 1 << 14):
+        rows = patches(block)
         part = _gathered(xp, g[block].astype(dtype, copy=False), groups)
         if result is None:
-            result = xp.matmul(part, cols)
+            result = xp.matmul(part, rows)
         else:
-            scratch = xp.matmul(part, cols, out=scratch)
+            scratch = xp.matmul(part, rows, out=scratch)
             result += scratch
-    shape = (outs, channels // groups, *kernel)
-    return xp.zeros(shape, dtype) if result is None else result.reshape(shape)
+    if result is None:
+        return xp.zeros((outs, channels // groups, *kernel), dtype)
+    return xp.ascontiguousarray(result.reshape(outs, *kernel, channels // groups).transpose(0, 3, 1, 2))
 
 
 def input_gradient(
@@ -162,26 +196,34 @@ def input_gradient(
     """
     dtype = xp.result_type(g.dtype, weight.dtype)
     g = g.astype(dtype, copy=False)
-    weight = weight.astype(dtype, copy=False)
-    count, outs = g.shape[:2]
+    count = g.shape[0]
     rows, cols = g.shape[2:]
-    channels = weight.shape[1] * groups
-    kernel = weight.shape[2:]
+    channels, *kernel = weight.shape[1:]
     (top, bottom), (left, right) = padding
-    matrix = weight.reshape(groups, outs // groups, -1).swapaxes(1, 2)
-    whole = xp.zeros((count, channels, size[0] + top + bottom, size[1] + left + right), g.dtype)
+    matrix = _matrix(weight, groups, dtype)
+    last = _is_long(channels, kernel, dilation)
+    result = xp.empty((count, groups, channels, *size), dtype)
+    whole: Any = None
     scratch: Any = None
-    for block in each_block(count, matrix.shape[1] * groups, rows * cols, g.dtype.itemsize):
+    for block in each_block(count, matrix.shape[2] * groups, rows * cols, dtype.itemsize):
         part = _gathered(xp, g[block], groups)
-        if scratch is not None and scratch.shape[2] != part.shape[2]:
-            scratch = None
-        scratch = xp.matmul(matrix, part, out=scratch)
-        patches = scratch.reshape(channels, *kernel, -1, rows, cols)
-        target = whole[block].transpose(1, 0, 2, 3)
+        images = block.stop - block.start
+        if whole is None or whole.shape[2] != images:
+            shape = (groups, channels, images, size[0] + top + bottom, size[1] + left + right)
+            whole, scratch = _empty_images(xp, last, shape, dtype), None
+        whole[...] = 0
+        if last:
+            scratch = xp.matmul(part.swapaxes(1, 2), matrix, out=scratch)
+            patches = scratch.reshape(groups, images, rows, cols, *kernel, channels).transpose(0, 4, 5, 6, 1, 2, 3)
+        else:
+            scratch = xp.matmul(matrix.swapaxes(1, 2), part, out=scratch)
+            patches = scratch.reshape(groups, *kernel, channels, images, rows, cols)
         for i in range(kernel[0]):
             down = i * dilation[0]
-            band = target[:, :, down : down + (rows - 1) * stride[0] + 1 : stride[0]]
+            band = whole[:, :, :, down : down + (rows - 1) * stride[0] + 1 : stride[0]]
             for j in range(kernel[1]):
                 right_by = j * dilation[1]
                 band[..., right_by : right_by + (cols - 1) * stride[1] + 1 : stride[1]] += patches[:, i, j]
-    return whole[:, :, top : top + size[0], left : left + size[1]]
+        inside = whole[:, :, :, top : top + size[0], left : left + size[1]]
+        result[block] = inside.transpose(2, 0, 1, 3, 4)
+    return result.reshape(count, groups * channels, *size)

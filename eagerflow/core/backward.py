@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from eagerflow.core.dispatch import enter_arrays, leave_arrays
+from eagerflow.core.extension import fast
 from eagerflow.core.pullback import ALONE, OUTPUT, UNCHANGED, WITH_ONE, WITH_TWO
 from eagerflow.core.record import Record, Recorder
 from eagerflow.core.tensor import Tensor, is_inexact, wrap
@@ -44,7 +46,7 @@ def backward(
         _accumulate(gradients, record, _lower(seed))
     found: dict[Record, Any] = {}
     needed = _needed(recorder, sources)
-    owned: set[Record] = set()  # whose gradient is an array that was made here, and that nothing else sees
+    add = partial(_add, set())
     inner = {record for record in sources if record.op is not None}
     tokens = None
     try:
@@ -73,44 +75,18 @@ def backward(
                 pullbacks = op.arrays
             bare = pullbacks is op.arrays
             if bare is (tokens is None):
-                tokens = leave_arrays(tokens) if tokens else enter_arrays()
-            saved = record.saved
-            index = -1
-            last = len(pullbacks) - 1
+                if tokens is None:
+                    tokens = enter_arrays()
+                else:
+                    leave_arrays(tokens)
+                    tokens = None
             try:
-                for parent in record.parents:
-                    index += 1
-                    if parent is None or (needed is not None and parent not in needed):
-                        continue
-                    pullback = pullbacks[index if index < last else last]
-                    if pullback is None:
-                        continue
-                    if bare:
-                        form, function, first, second = pullback
-                        if form == WITH_ONE:
-                            gradient = function(g, saved[first])
-                        elif form == UNCHANGED:
-                            gradient = g
-                        elif form == WITH_TWO:
-                            gradient = function(g, saved[first], saved[second])
-                        elif form == ALONE:
-                            gradient = function(g)
-                        else:
-                            gradient = function(g, record, index)
-                    else:
-                        gradient = pullback(g, record, index)
-                    if type(gradient) is not _ndarray:
-                        gradient = _lower(gradient)
-                    if gradient.shape != parent.shape or gradient.dtype is not parent.dtype:
-                        gradient = _lower(_fit(gradient, parent))
-                    if parent not in gradients:
-                        gradients[parent] = gradient
-                    elif gradient.size < _LARGE:
-                        gradients[parent] = gradients[parent] + gradient
-                    else:
-                        _add_large(gradients, parent, gradient, owned)
+                if bare:
+                    pull(record, g, pullbacks, gradients, needed, _fit, add)
+                else:
+                    _pull_tensors(record, g, pullbacks, gradients, needed, add)
             except Exception as error:
-                error.add_note(f"in the gradient of {op.name} for input {index}")
+                error.add_note(f"in the gradient of {op.name} for input {getattr(error, '_eagerflow_input', '')}")
                 raise
             if release and mine:
                 record.saved = None  # the parents stay until the end, to tell why a gradient is missing
@@ -123,14 +99,77 @@ def backward(
     return {record: _lift(_lower(g), record) for record, g in found.items()}
 
 
-def _add_large(gradients: dict[Record, Any], parent: Record, gradient: Any, owned: set[Record]) -> None:
-    """Add to the gradient of `parent`, in place from the second time on."""
+def pull(
+    record: Record,
+    g: Any,
+    pullbacks: tuple[Any, ...],
+    gradients: dict[Record, Any],
+    needed: set[Record] | None,
+    fit: Callable[[Any, Record], Any],
+    add: Callable[[dict[Record, Any], Record, Any], Any],
+) -> None:
+    """Hand the gradient `g` of a record's output on to its parents, on bare arrays."""
+    saved = record.saved
+    last = len(pullbacks) - 1
+    for index, parent in enumerate(record.parents):
+        entry = pullbacks[index if index < last else last]
+        if parent is None or entry is None or (needed is not None and parent not in needed):
+            continue
+        form, function, first, second = entry
+        try:
+            if form == WITH_ONE:
+                gradient = function(g, saved[first])
+            elif form == UNCHANGED:
+                gradient = g
+            elif form == WITH_TWO:
+                gradient = function(g, saved[first], saved[second])
+            elif form == ALONE:
+                gradient = function(g)
+            else:
+                gradient = function(g, record, index)
+            if type(gradient) is not _ndarray or gradient.shape != parent.shape or gradient.dtype is not parent.dtype:
+                gradient = fit(gradient, parent)
+            gradients[parent] = add(gradients, parent, gradient) if parent in gradients else gradient
+        except Exception as error:
+            error._eagerflow_input = index  # type: ignore[attr-defined]
+            raise
+
+
+if fast is not None:
+    pull = fast.pull
+
+
+def _pull_tensors(
+    record: Record,
+    g: Any,
+    pullbacks: tuple[Any, ...],
+    gradients: dict[Record, Any],
+    needed: set[Record] | None,
+    add: Callable[[dict[Record, Any], Record, Any], Any],
+) -> None:
+    """Hand the gradient `g` on by gradient functions that take Tensors."""
+    last = len(pullbacks) - 1
+    for index, parent in enumerate(record.parents):
+        pullback = pullbacks[index if index < last else last]
+        if parent is None or pullback is None or (needed is not None and parent not in needed):
+            continue
+        try:
+            gradient = _fit(pullback(g, record, index), parent)
+            gradients[parent] = add(gradients, parent, gradient) if parent in gradients else gradient
+        except Exception as error:
+            error._eagerflow_input = index  # type: ignore[attr-defined]
+            raise
+
+
+def _add(owned: set[Record], gradients: dict[Record, Any], parent: Record, gradient: Any) -> Any:
+    """Return the gradient of `parent` so far and this one: in place, once the sum is an array of our own."""
+    previous = gradients[parent]
     if parent in owned and type(gradient) is _ndarray:
-        np.add(gradients[parent], gradient, out=gradients[parent])
-        return
-    gradients[parent] = total = gradients[parent] + gradient
-    if type(total) is _ndarray:
+        return np.add(previous, gradient, out=previous)
+    total = previous + gradient
+    if type(total) is _ndarray and total.size >= _LARGE:
         owned.add(parent)
+    return total
 
 
 def _lower(g: Any) -> Any:
@@ -159,6 +198,7 @@ class Several(list[Any]):
     """The gradients of the outputs of one op; None for an output that nothing used."""
 
     __slots__ = ("_result",)
+    _result: Any
 
     def once(self, compute: Callable[[], Any]) -> Any:
         """Return ``compute()``, called once for the gradient functions of all inputs of the op."""
@@ -202,6 +242,7 @@ def _needed(recorder: Recorder, sources: set[Record]) -> set[Record] | None:
 
 def _fit(g: Any, parent: Record) -> Any:
     """Undo broadcasting, and restore the dtype of the input that the gradient belongs to."""
+    g = _lower(g)
     if g.shape != parent.shape:
         g = unbroadcast(g, parent.shape)
     if g.dtype != parent.dtype:
@@ -209,7 +250,7 @@ def _fit(g: Any, parent: Record) -> Any:
             g = g.real
         if g.dtype != parent.dtype:
             g = g.astype(parent.dtype)
-    return g
+    return _lower(g)
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -218,9 +259,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     axes = tuple(range(extra)) + tuple(
         axis + extra for axis, length in enumerate(shape) if length == 1 and g.shape[axis + extra] != 1
     )
-    if extra < 0 or any(
-        length not in (1, g.shape[axis + extra]) for axis, length in enumerate(shape)
-    ):
+    if extra < 0 or any(length not in (1, g.shape[axis + extra]) for axis, length in enumerate(shape)):
         raise GradientError(f"a gradient function returned shape {g.shape} for an input of shape {shape}")
     g = g.sum(axis=axes) if axes else g
     return g if g.shape == shape else g.reshape(shape)

@@ -3,13 +3,12 @@
 They do what `dispatch.run` does, without its loops: on small arrays the way to the kernel
 costs as much as the kernel. Every line here is measured (``make bench``).
 
-Where the C extension `_callers` could be built, it does the most frequent part of the same,
-and calls these functions for the rest; ``EAGERFLOW_PURE_PYTHON=1`` leaves it out.
+Where the C extension is there (see `extension`), it does the most frequent part of the same,
+and calls these functions for the rest.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +16,9 @@ import numpy as np
 
 from eagerflow.core.dispatch import EXTENSION, ask
 from eagerflow.core.explain import explain, two_devices
+from eagerflow.core.extension import fast
 from eagerflow.core.op import Op
-from eagerflow.core.record import Record, Recorder, attach
+from eagerflow.core.record import Joint, Record, Recorder, attach
 from eagerflow.core.tensor import ArrayMethods, Tensor, _new
 from eagerflow.devices import CPU0, Device
 
@@ -26,29 +26,18 @@ _ndarray = np.ndarray
 _asarray = np.asarray
 _WEAK = frozenset((float, int, bool, complex))
 
-_compiled: Any = None
-if not os.environ.get("EAGERFLOW_PURE_PYTHON"):
-    try:
-        from eagerflow.core import _callers as _compiled  # type: ignore[attr-defined, no-redef]
-    except ImportError:  # no compiler where it was installed: everything works, more slowly
-        pass
-    else:
-        _plain = tuple(np.dtype(code) for code in "?bBhHiIlLqQefdFD")
-        _compiled.setup(Tensor, Record, Recorder, _ndarray, CPU0, _asarray, _plain)
-
-
-def is_compiled() -> bool:
-    """Tell whether the C extension is in use."""
-    return _compiled is not None
+if fast is not None:
+    _plain = tuple(np.dtype(code) for code in "?bBhHiIlLqQefdFD")
+    fast.setup(Tensor, Record, Recorder, _ndarray, CPU0, _asarray, _plain)
 
 
 def _compile(op: Op, call: Any, arity: int) -> Any:
     """Return `call`, or what does the same in C."""
-    if _compiled is None:
+    if fast is None:
         return call
     masks = [(False,) * 3] + [op.keep(mask, arity) for mask in range(1, 1 << arity)]
     bits = [sum(kept << (2 if slot == arity else slot) for slot, kept in enumerate(keep)) for keep in masks]
-    caller = _compiled.Caller(op, op.kernel_for(CPU0), call, arity, tuple(bits + [0] * (4 - len(bits))))
+    caller = fast.Caller(op, op.kernel_for(CPU0), call, arity, tuple(bits + [0] * (4 - len(bits))))
     caller.__wrapped__ = call
     op.rebind.append(caller.set_kernel)
     return caller
@@ -196,6 +185,7 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
         result: Tensor = _new(Tensor)
         result._data = data
         result._device = device
+        tape: Recorder | Joint | None
         if left is None:
             if right is None:
                 result._rec = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +27,13 @@ _FLOORS = tuple({os.path.realpath(os.path.join(_HOME, name)) + os.sep for name i
 
 def user_line() -> str:
     """Return the line outside eagerflow that led here: ``file.py:12: y = a + b``."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith("<__array_function__") and not os.path.realpath(name).startswith(_FLOORS):
             text = linecache.getline(name, frame.f_lineno).strip()
             return f"{os.path.basename(name)}:{frame.f_lineno}" + (f": {text}" if text else "")
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return "unknown line"
 
 
@@ -62,9 +63,7 @@ def explain(op: Op, arrays: Any, attrs: dict[str, Any], error: Exception) -> Exc
         kind = ShapeError
     elif isinstance(error, IndexError):
         kind = IndexOutOfBoundsError
-    elif isinstance(error, TypeError):
-        kind = DTypeError
-    elif isinstance(error, np.exceptions.DTypePromotionError):
+    elif isinstance(error, TypeError | np.exceptions.DTypePromotionError):
         kind = DTypeError
     else:
         error.add_note(f"in {op.name}({came}{', ' if given else ''}{given}), called at {user_line()}")

@@ -16,7 +16,6 @@ from eagerflow.errors import DeviceError
 
 if TYPE_CHECKING:
     from eagerflow.core.sampling import Draw, Sample
-    from eagerflow.core.tensor import Tensor
     from eagerflow.devices import Device, Kind
 
 FUSION_CLASSES = ("elementwise", "reduction", "contraction", "view", "opaque")
@@ -155,13 +154,14 @@ class Op:
         # What the backward walk calls; the last one serves all inputs of a variadic op.
         self.plain = tuple(None if p is None else p.plain for p in self.pullbacks) or (None,)
         self.tracked = tuple(None if p is None else p.tracked for p in self.pullbacks) or (None,)
-        self.arrays: tuple[Callable[..., Any] | None, ...] | None = None
+        self.arrays: tuple[Any, ...] | None = None
         self._keeps: dict[int, tuple[bool, ...]] = {}
         self._kernels: dict[Kind | str, Callable[..., Any]] = {}
         self.rebind: list[Callable[[Any], None]] = []  # how to tell callers of another kernel for the CPU
         _registry[name] = self
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        """Run the op, or hand it to the current interpreter."""
         return dispatch.apply(self, inputs, attrs)
 
     def __repr__(self) -> str:
@@ -241,7 +241,7 @@ class Op:
             found = getattr(found, part, None)
         if found is None:
             raise DeviceError(f"{self.name}: devices of kind {device.kind.name!r} have no kernel {self.kernel!r}")
-        return found  # type: ignore[no-any-return]
+        return found
 
     def cost(self, *specs: Spec, **attrs: Any) -> tuple[float, int]:
         """Return the expected FLOPs, and the bytes read and written."""

@@ -63,7 +63,8 @@ class Pullback:
         simple = not op.variadic and op.outputs == 1 and all(name in op.inputs or name == "out" for name in names)
         if not simple or len(names) > 2:
             return
-        first, second, *_ = [*[op.inputs.index(n) if n in op.inputs else len(op.inputs) for n in names], 0, 0]
+        slots = [op.inputs.index(n) if n in op.inputs else len(op.inputs) for n in names]
+        first, second = [*slots, 0, 0][:2]
         if function is unchanged:
             self.arrays = (UNCHANGED, function, 0, 0)
         else:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from eagerflow.core.op import Op
 
 
+_pruning = threading.Lock()
+
+
 class Record:
     """One recorded operation, or one source (a leaf, whose `op` is None).
 
@@ -66,7 +69,7 @@ class Recorder:
     it, so that Tensors which outlive the tape hold no memory but their own.
     """
 
-    __slots__ = ("_pruning", "leaves", "limit", "recording", "records", "watch_accessed")
+    __slots__ = ("leaves", "limit", "recording", "records", "watch_accessed")
 
     def __init__(self, watch_accessed: bool) -> None:
         self.records: list[Record] = []
@@ -75,11 +78,10 @@ class Recorder:
         # By id: (the watched Tensor or Variable, kept so that its id stays its own; its leaf).
         self.leaves: dict[int, tuple[Any, Record]] = {}
         self.limit = 2000
-        self._pruning = threading.Lock()
 
     def prune(self) -> None:
         """Drop records that nothing can reach: their outputs are gone and no record used them."""
-        if not self._pruning.acquire(blocking=False):
+        if not _pruning.acquire(blocking=False):
             return
         try:
             records = self.records
@@ -96,14 +98,15 @@ class Recorder:
             records[:count] = kept  # another thread may have appended since
             self.limit = 2 * len(records) + 2000
         finally:
-            self._pruning.release()
+            _pruning.release()
 
     def close(self) -> None:
         """Forget all records."""
         self.recording = False
         for record in self.records:
-            if record.tape is self:
-                record.release()
+            if record.tape is self:  # what `release` does
+                record.parents = ()
+                record.saved = record.attrs = None
         self.records.clear()
         self.leaves.clear()
 
@@ -167,6 +170,8 @@ def leaf(source: Any, value: Any, known: Record | None, tape: Recorder) -> Recor
     """
     if known is None:
         known = Record(None, (), None, None, value.shape, value.dtype, value.device, tape)
+    elif type(known.tape) is Recorder and not known.tape.recording and not known.tape.records:
+        known.tape = tape  # the tape that followed it is used up
     elif tape not in recorders(known.tape):
         others = tuple([other for other in recorders(known.tape) if other.recording or other.records])
         known.tape = Joint((*others, tape)) if others else tape

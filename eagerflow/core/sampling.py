@@ -86,7 +86,7 @@ class Draw:
 
     def axes(self, ndim: int) -> tuple[int, ...]:
         """Return some distinct axes."""
-        chosen = self.rng.permutation(ndim)[: self.integer(1, ndim)] if ndim else []
+        chosen: Any = self.rng.permutation(ndim)[: self.integer(1, ndim)] if ndim else []
         return tuple(int(axis) for axis in chosen)
 
     def array(self, shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, dtype: Any = None) -> Any:

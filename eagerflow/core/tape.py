@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Token
 from typing import Any, Literal
@@ -93,16 +93,16 @@ class GradientTape:
         DTypeError
             One is neither a Tensor nor a Variable, so that nothing could be followed.
         """
-        for source in optree.tree_leaves(tensors):
-            if not isinstance(source, ArrayMethods):
-                raise DTypeError(f"watch: expected Tensors or Variables, got {type(source).__name__}; use ef.asarray")
-            if isinstance(source, Variable):
-                check_inexact(source.dtype, f"watch: {source.name or 'a Variable'}")
-                source._leaf(self._recorder)
-            else:
-                assert isinstance(source, Tensor)
+        recorder = self._recorder
+        for source in _flatten(tensors)[0]:
+            if isinstance(source, Tensor):
                 check_inexact(source.dtype, "watch: the Tensor")
-                source._rec = leaf(source, source, source._rec, self._recorder)
+                source._rec = leaf(source, source, source._rec, recorder)
+            elif isinstance(source, Variable):
+                check_inexact(source.dtype, f"watch: {source.name or 'a Variable'}")
+                source._leaf(recorder)
+            else:
+                raise DTypeError(f"watch: expected Tensors or Variables, got {type(source).__name__}; use ef.asarray")
 
     @property
     def watched_variables(self) -> list[Variable]:
@@ -157,7 +157,7 @@ class GradientTape:
         recorder = self._recorder
         if unconnected not in ("error", "none", "zero"):
             raise GradientError(f"unconnected is 'error', 'none' or 'zero', got {unconnected!r}")
-        source_list, structure = optree.tree_flatten(sources, none_is_leaf=True)
+        source_list, rebuild = _flatten(sources)
         wanted = [self._find(source) for source in source_list]
         targets = self._targets(target)
         weights = self._weights(targets, target, output_gradients)
@@ -168,29 +168,32 @@ class GradientTape:
         seeds = [(t._rec, w) for t, w in zip(targets, weights, strict=True) if t._rec is not None]
         try:
             found = backward(recorder, seeds, {record for record in wanted if record is not None}, release)
-            gradients = [
-                self._result(source, position, None if record is None else found.get(record), unconnected, wanted, seeds)
-                for position, (source, record) in enumerate(zip(source_list, wanted, strict=True))
-            ]
+            gradients: list[Any] = []
+            for position, record in enumerate(wanted):
+                g = None if record is None else found.get(record)
+                if g is None:
+                    g = self._missing(source_list, position, unconnected, wanted, seeds)
+                elif g._data.dtype.kind == "c":
+                    g = g.conj()
+                gradients.append(g)
         finally:
             if release:
                 recorder.close()
-        return optree.tree_unflatten(structure, gradients)
+        return rebuild(gradients)
 
-    def _result(
+    def _missing(
         self,
-        source: Any,
+        sources: Any,
         position: int,
-        g: Tensor | None,
         unconnected: Unconnected,
         wanted: list[Record | None],
         seeds: list[tuple[Record, Tensor]],
     ) -> Tensor | None:
-        if g is not None:
-            return g.conj() if g.dtype.kind == "c" else g
+        """Return what stands for the gradient of a source that the target does not depend on."""
+        source = sources[position]
         if unconnected == "error":
             reason = why_missing([record for record, _ in seeds], wanted[position])
-            raise _missing(source, position, reason)
+            raise _no_gradient(source, position, reason)
         if unconnected == "zero":
             value = source._read()
             return wrap(_zeros_like(value), value.device)
@@ -275,6 +278,28 @@ class GradientTape:
         return [weight.conj() if weight.dtype.kind == "c" else weight for weight in weights]
 
 
+def _flatten(tree: Any) -> tuple[Any, Callable[[list[Any]], Any]]:
+    """Return the leaves of a tree, and what puts a list in their place; the usual trees without optree."""
+    if isinstance(tree, ArrayMethods):
+        return (tree,), _first
+    if type(tree) is list:
+        for leaf_ in tree:
+            if not isinstance(leaf_, ArrayMethods):
+                break
+        else:
+            return tree, _same
+    leaves, structure = optree.tree_flatten(tree, none_is_leaf=True)
+    return leaves, structure.unflatten
+
+
+def _first(values: list[Any]) -> Any:
+    return values[0]
+
+
+def _same(values: list[Any]) -> Any:
+    return values
+
+
 def _zeros_like(value: Tensor) -> Any:
     return value.device.kind.namespace.zeros_like(value._data)
 
@@ -297,7 +322,7 @@ def _used_up() -> GradientError:
     )
 
 
-def _missing(source: Any, position: int, reason: str) -> GradientError:
+def _no_gradient(source: Any, position: int, reason: str) -> GradientError:
     name = getattr(source, "name", None)
     what = f"{name!r}" if name else f"source {position}"
     return GradientError(

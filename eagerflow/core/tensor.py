@@ -439,9 +439,7 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
         raise DTypeError(f"asarray: a Tensor holds numbers, got {value!r:.80} of dtype {array.dtype}")
     if wanted is None and not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "fc":
         array = array.astype(default_dtype(array.dtype.kind), copy=False)
-    if array is value and copy is not False:
-        array = array.copy()
-    elif array.base is not None and copy is not False:
+    if copy is not False and (array is value or array.base is not None):
         array = array.copy()
     if type(array) is not np.ndarray:
         array = np.array(array, subok=False)

@@ -195,13 +195,13 @@ class Variable(ArrayMethods):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         changed = wrap(self._value._data, self._value._device)
-        changed[index] = value  # type: ignore[index]
+        changed[index] = value
         self._value = wrap(changed._data, changed._device)
 
-    def __iadd__(self, other: Any) -> Variable:
+    def __iadd__(self, other: Any) -> Variable:  # type: ignore[override]
         return self.assign_add(other)
 
-    def __isub__(self, other: Any) -> Variable:
+    def __isub__(self, other: Any) -> Variable:  # type: ignore[override]
         return self.assign_sub(other)
 
     def __len__(self) -> int:

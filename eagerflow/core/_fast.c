@@ -1,6 +1,7 @@
-/* The callers of `callers.py` again, for what most calls are: Tensors and Python numbers on the
- * first CPU device, with no tape or one that records. Everything else, errors included, goes to
- * the Python function that each caller wraps, which remains the definition of what a call means.
+/* The hot path again, in C. `Caller` is a caller of `callers.py` for what most calls are: Tensors
+ * and Python numbers on the first CPU device, with no tape or one that records. Everything else,
+ * errors included, goes to the Python function that each caller wraps, which remains the
+ * definition of what a call means. `pull` is `backward.pull`: one step of the backward walk.
  *
  * Tensor, Record and Recorder stay Python classes with __slots__; `setup` looks up where their
  * slots lie. Nothing here knows NumPy's C interface: kernels are called as any Python callable.
@@ -19,6 +20,9 @@ static PyObject *name_shape, *name_dtype, *name_prune;
 static Py_ssize_t t_data, t_device, t_rec;
 static Py_ssize_t r_op, r_parents, r_saved, r_attrs, r_shape, r_dtype, r_device, r_tape;
 static Py_ssize_t c_records, c_recording, c_limit;
+
+/* Gradients of fewer elements are added out of place. */
+#define SMALL 4096
 
 #define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 
@@ -97,7 +101,12 @@ new_record(Caller *self, PyObject *tape, int mask, PyObject *const *recs, PyObje
         PyTuple_SET_ITEM(parents, i, Py_NewRef(recs[i]));
     }
     kept = kept_tuple(self, mask, arrays, data);
-    shape = PyObject_GetAttr(data, name_shape);
+    if (self->arity == 1 && SLOT(recs[0], r_shape) != NULL) {
+        shape = Py_NewRef(SLOT(recs[0], r_shape)); /* an elementwise op of one input keeps its shape */
+    }
+    else {
+        shape = PyObject_GetAttr(data, name_shape);
+    }
     dtype = PyObject_GetAttr(data, name_dtype);
     if (kept == NULL || shape == NULL || dtype == NULL) {
         goto done;
@@ -345,7 +354,7 @@ static PyType_Slot caller_slots[] = {
 };
 
 static PyType_Spec caller_spec = {
-    .name = "eagerflow.core._callers.Caller",
+    .name = "eagerflow.core._fast.Caller",
     .basicsize = sizeof(Caller),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
     .slots = caller_slots,
@@ -415,21 +424,175 @@ setup(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Forms of a gradient function's call; see pullback.py. */
+enum { UNCHANGED, ALONE, WITH_ONE, WITH_TWO, GENERAL };
+
+static PyObject *
+call_form(PyObject *entry, PyObject *g, PyObject *record, PyObject *saved, Py_ssize_t index)
+{
+    if (!PyTuple_CheckExact(entry) || PyTuple_GET_SIZE(entry) != 4) {
+        PyErr_SetString(PyExc_TypeError, "pull: a pullback is (form, function, first, second)");
+        return NULL;
+    }
+    long form = PyLong_AsLong(PyTuple_GET_ITEM(entry, 0));
+    PyObject *function = PyTuple_GET_ITEM(entry, 1);
+    PyObject *args[3] = {g, NULL, NULL};
+    size_t count = 1;
+    if (form == UNCHANGED) {
+        return Py_NewRef(g);
+    }
+    if (form == WITH_ONE || form == WITH_TWO) {
+        if (saved == NULL || !PyTuple_CheckExact(saved)) {
+            PyErr_SetString(PyExc_RuntimeError, "pull: what this record kept has been let go of");
+            return NULL;
+        }
+        for (; count < (form == WITH_TWO ? 3 : 2); count++) {
+            Py_ssize_t slot = PyLong_AsSsize_t(PyTuple_GET_ITEM(entry, count + 1));
+            if (slot < 0 || slot >= PyTuple_GET_SIZE(saved)) {
+                PyErr_SetString(PyExc_IndexError, "pull: no such slot");
+                return NULL;
+            }
+            args[count] = PyTuple_GET_ITEM(saved, slot);
+        }
+    }
+    if (form == GENERAL) {
+        PyObject *position = PyLong_FromSsize_t(index);
+        if (position == NULL) {
+            return NULL;
+        }
+        args[1] = record;
+        args[2] = position;
+        PyObject *result = PyObject_Vectorcall(function, args, 3, NULL);
+        Py_DECREF(position);
+        return result;
+    }
+    return PyObject_Vectorcall(function, args, count, NULL);
+}
+
+/* 1 if the gradient has the shape and the dtype of the parent, and few elements in *small. */
+static int
+fits(PyObject *gradient, PyObject *parent, int *small)
+{
+    PyObject *shape = PyObject_GetAttr(gradient, name_shape);
+    PyObject *dtype = shape == NULL ? NULL : PyObject_GetAttr(gradient, name_dtype);
+    int result = -1;
+    if (dtype != NULL) {
+        result = dtype == SLOT(parent, r_dtype);
+        if (result) {
+            result = PyObject_RichCompareBool(shape, SLOT(parent, r_shape), Py_EQ);
+        }
+        Py_ssize_t size = 1;
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(shape) && size < SMALL; i++) {
+            size *= PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i));
+        }
+        *small = size < SMALL;
+    }
+    Py_XDECREF(shape);
+    Py_XDECREF(dtype);
+    return result;
+}
+
+static PyObject *
+pull(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 7 || Py_TYPE(args[0]) != record_type || !PyTuple_Check(args[2]) || !PyDict_Check(args[3])) {
+        PyErr_SetString(PyExc_TypeError, "pull(record, g, pullbacks, gradients, needed, fit, add)");
+        return NULL;
+    }
+    PyObject *record = args[0], *g = args[1], *pullbacks = args[2], *gradients = args[3], *needed = args[4];
+    PyObject *fit = args[5], *add = args[6];
+    PyObject *parents = Py_NewRef(SLOT(record, r_parents)), *saved = Py_NewRef(SLOT(record, r_saved));
+    PyObject *gradient = NULL, *result = NULL;
+    Py_ssize_t index, last = PyTuple_GET_SIZE(pullbacks) - 1;
+    for (index = 0; index < PyTuple_GET_SIZE(parents); index++) {
+        PyObject *parent = PyTuple_GET_ITEM(parents, index);
+        PyObject *entry = PyTuple_GET_ITEM(pullbacks, index < last ? index : last);
+        if (parent == Py_None || entry == Py_None) {
+            continue;
+        }
+        if (needed != Py_None) {
+            int wanted = PySet_Contains(needed, parent);
+            if (wanted < 0) {
+                goto done;
+            }
+            if (!wanted) {
+                continue;
+            }
+        }
+        gradient = call_form(entry, g, record, saved, index);
+        if (gradient == NULL) {
+            goto done;
+        }
+        int small = 0, fitting = 0;
+        if ((PyObject *)Py_TYPE(gradient) == array_type) {
+            fitting = fits(gradient, parent, &small);
+            if (fitting < 0) {
+                goto done;
+            }
+        }
+        if (!fitting) {
+            PyObject *pair[2] = {gradient, parent};
+            Py_SETREF(gradient, PyObject_Vectorcall(fit, pair, 2, NULL));
+            if (gradient == NULL) {
+                goto done;
+            }
+        }
+        PyObject *previous = PyDict_GetItemWithError(gradients, parent);
+        if (previous == NULL) {
+            if (PyErr_Occurred()) {
+                goto done;
+            }
+        }
+        else if (small) {
+            Py_INCREF(previous);
+            PyObject *total = PyNumber_Add(previous, gradient);
+            Py_DECREF(previous);
+            Py_SETREF(gradient, total);
+        }
+        else {
+            PyObject *three[3] = {gradients, parent, gradient};
+            Py_SETREF(gradient, PyObject_Vectorcall(add, three, 3, NULL));
+        }
+        if (gradient == NULL || PyDict_SetItem(gradients, parent, gradient) < 0) {
+            goto done;
+        }
+        Py_CLEAR(gradient);
+    }
+    result = Py_NewRef(Py_None);
+done:
+    Py_XDECREF(gradient);
+    Py_DECREF(parents);
+    Py_DECREF(saved);
+    if (result == NULL) {
+        /* The walk wants to say for which input. */
+        PyObject *type, *value, *traceback, *position = PyLong_FromSsize_t(index);
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (position != NULL && value != NULL && PyObject_SetAttrString(value, "_eagerflow_input", position) < 0) {
+            PyErr_Clear();
+        }
+        Py_XDECREF(position);
+        PyErr_Restore(type, value, traceback);
+    }
+    return result;
+}
+
 static PyMethodDef module_methods[] = {
+    {"pull", (PyCFunction)(void (*)(void))pull, METH_FASTCALL, "pull(record, g, pullbacks, gradients, needed, fit, add)"},
     {"setup", setup, METH_VARARGS, "setup(Tensor, Record, Recorder, ndarray, cpu, asarray, dtypes): once, at import."},
     {NULL},
 };
 
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "_callers",
-    .m_doc = "Callers of elementwise ops, in C; see callers.py.",
+    .m_name = "_fast",
+    .m_doc = "The hot path in C: callers of elementwise ops (callers.py), a step of the backward walk (backward.py).",
     .m_size = -1,
     .m_methods = module_methods,
 };
 
 PyMODINIT_FUNC
-PyInit__callers(void)
+PyInit__fast(void)
 {
     PyObject *module = PyModule_Create(&module_definition);
     if (module == NULL) {
