@@ -14,6 +14,7 @@
 /* What `setup` was given. */
 static PyTypeObject *tensor_type, *record_type, *recorder_type;
 static PyObject *array_type, *cpu, *asarray, *plain_dtypes;
+static PyObject *interpreter_variable, *arrays_interpreter; /* see dispatch.py */
 static PyObject *name_shape, *name_dtype, *name_prune;
 
 /* Offsets of slots. */
@@ -144,6 +145,19 @@ done:
     return record;
 }
 
+/* Whether ops called with bare arrays give bare arrays: while a gradient function runs on them. */
+static int
+runs_on_arrays(void)
+{
+    PyObject *interpreter;
+    if (PyContextVar_Get(interpreter_variable, NULL, &interpreter) < 0) {
+        PyErr_Clear();
+        return 0;
+    }
+    Py_XDECREF(interpreter);
+    return interpreter == arrays_interpreter;
+}
+
 static PyObject *
 caller_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
@@ -151,7 +165,7 @@ caller_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
     PyObject *arrays[2], *recs[2] = {Py_None, Py_None}, *tape = NULL;
     PyObject *numbers_beside = NULL;
-    int mask = 0, tensors = 0, numbers = 0;
+    int mask = 0, tensors = 0, numbers = 0, bare = 0;
 
     if (count != self->arity || (kwnames != NULL && PyTuple_GET_SIZE(kwnames))) {
         goto general;
@@ -179,9 +193,24 @@ caller_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *
             arrays[i] = x;
             numbers++;
         }
+        else if ((PyObject *)Py_TYPE(x) == array_type) {
+            arrays[i] = x;
+            bare++;
+        }
         else {
             goto general;
         }
+    }
+    if (bare) {
+        if (tensors || !runs_on_arrays()) {
+            goto general;
+        }
+        PyObject *array = PyObject_Vectorcall(self->kernel, arrays, self->arity, NULL);
+        if (array == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+            PyErr_Clear();
+            goto general;
+        }
+        return array;
     }
     if (!tensors || (numbers && !holds_numbers_weak(numbers_beside))) {
         goto general;
@@ -386,8 +415,8 @@ setup(PyObject *module, PyObject *args)
     }
     PyTypeObject *tensor, *record, *recorder;
     if (!PyArg_ParseTuple(
-            args, "O!O!O!OOOO!", &PyType_Type, &tensor, &PyType_Type, &record, &PyType_Type, &recorder, &array_type,
-            &cpu, &asarray, &PyTuple_Type, &plain_dtypes)) {
+            args, "O!O!O!OOOO!OO", &PyType_Type, &tensor, &PyType_Type, &record, &PyType_Type, &recorder, &array_type,
+            &cpu, &asarray, &PyTuple_Type, &plain_dtypes, &interpreter_variable, &arrays_interpreter)) {
         return NULL;
     }
     struct {
@@ -418,6 +447,8 @@ setup(PyObject *module, PyObject *args)
     Py_INCREF(cpu);
     Py_INCREF(asarray);
     Py_INCREF(plain_dtypes);
+    Py_INCREF(interpreter_variable);
+    Py_INCREF(arrays_interpreter);
     record_type = (PyTypeObject *)Py_NewRef(record);
     recorder_type = (PyTypeObject *)Py_NewRef(recorder);
     tensor_type = (PyTypeObject *)Py_NewRef(tensor);
@@ -579,7 +610,7 @@ done:
 
 static PyMethodDef module_methods[] = {
     {"pull", (PyCFunction)(void (*)(void))pull, METH_FASTCALL, "pull(record, g, pullbacks, gradients, needed, fit, add)"},
-    {"setup", setup, METH_VARARGS, "setup(Tensor, Record, Recorder, ndarray, cpu, asarray, dtypes): once, at import."},
+    {"setup", setup, METH_VARARGS, "setup(Tensor, Record, Recorder, ndarray, cpu, asarray, dtypes, interpreter, arrays): once, at import."},
     {NULL},
 };
 

@@ -256,12 +256,18 @@ def _fit(g: Any, parent: Record) -> Any:
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` over the axes along which an array of `shape` was repeated."""
     extra = g.ndim - len(shape)
-    axes = tuple(range(extra)) + tuple(
-        axis + extra for axis, length in enumerate(shape) if length == 1 and g.shape[axis + extra] != 1
-    )
-    if extra < 0 or any(length not in (1, g.shape[axis + extra]) for axis, length in enumerate(shape)):
+    axes = list(range(extra))
+    for axis, (length, repeated) in enumerate(zip(shape, g.shape[max(extra, 0) :], strict=False), extra):
+        if length != repeated:
+            if length != 1:
+                extra = -1
+            axes.append(axis)
+    if extra < 0:
         raise GradientError(f"a gradient function returned shape {g.shape} for an input of shape {shape}")
-    g = g.sum(axis=axes) if axes else g
+    if type(g) is _ndarray:
+        g = np.add.reduce(g, tuple(axes))
+    elif axes:
+        g = g.sum(axis=tuple(axes))
     return g if g.shape == shape else g.reshape(shape)
 
 

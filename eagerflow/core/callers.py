@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core.dispatch import EXTENSION, ask
+from eagerflow.core.dispatch import ARRAYS, EXTENSION, ask, current_interpreter
 from eagerflow.core.explain import explain, two_devices
 from eagerflow.core.extension import fast
 from eagerflow.core.op import Op
@@ -28,7 +28,7 @@ _WEAK = frozenset((float, int, bool, complex))
 
 if fast is not None:
     _plain = tuple(np.dtype(code) for code in "?bBhHiIlLqQefdFD")
-    fast.setup(Tensor, Record, Recorder, _ndarray, CPU0, _asarray, _plain)
+    fast.setup(Tensor, Record, Recorder, _ndarray, CPU0, _asarray, _plain, current_interpreter, ARRAYS)
 
 
 def _compile(op: Op, call: Any, arity: int) -> Any:

@@ -43,7 +43,7 @@ class Eager(Interpreter):
 
 
 EAGER = Eager()
-_interpreter: ContextVar[Interpreter] = ContextVar("interpreter", default=EAGER)
+current_interpreter: ContextVar[Interpreter] = ContextVar("interpreter", default=EAGER)
 
 
 class Arrays(Interpreter):
@@ -65,23 +65,23 @@ ARRAYS = Arrays()
 
 def enter_arrays() -> tuple[Any, Any]:
     """Let ops called with bare arrays give bare arrays, until `leave_arrays`."""
-    return _interpreter.set(ARRAYS), lend.set(True)
+    return current_interpreter.set(ARRAYS), lend.set(True)
 
 
 def leave_arrays(tokens: tuple[Any, Any]) -> None:
     """Undo `enter_arrays`."""
-    _interpreter.reset(tokens[0])
+    current_interpreter.reset(tokens[0])
     lend.reset(tokens[1])
 
 
 @contextmanager
 def interpret(interpreter: Interpreter) -> Iterator[None]:
     """Send the calls of ops in this block, in this thread or task, to `interpreter`."""
-    token = _interpreter.set(interpreter)
+    token = current_interpreter.set(interpreter)
     try:
         yield
     finally:
-        _interpreter.reset(token)
+        current_interpreter.reset(token)
 
 
 def apply(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
@@ -93,12 +93,12 @@ def apply(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         else:
             if inputs:
                 return run(op, inputs, attrs)
-    return _interpreter.get().apply(op, inputs, attrs)
+    return current_interpreter.get().apply(op, inputs, attrs)
 
 
 def ask(op: Op, *inputs: Any) -> Any:
     """Hand a call that is not all Tensors to the current interpreter."""
-    return _interpreter.get().apply(op, inputs, {})
+    return current_interpreter.get().apply(op, inputs, {})
 
 
 _SCALARS = (float, int, bool, complex)
