@@ -22,7 +22,7 @@ Pads = tuple[Pair, Pair]
 
 _TILE = 6
 # Where polynomials are evaluated, besides infinity: small, and far from each other.
-_POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
+_POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 # Channels on both sides below which transforms cost more than multiplications save.
 _CHANNELS = 48
 # Bytes that what is kept of a block of images should not exceed.
