@@ -59,7 +59,7 @@ def save_weights(path: str | os.PathLike[str], tree: Any) -> None:
     >>> ef.load_weights(path, {"model": model})
     """
     _safetensors("save_weights")
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     path = os.fspath(path)
     arrays = {}
@@ -72,8 +72,10 @@ def save_weights(path: str | os.PathLike[str], tree: Any) -> None:
     # In the same folder, so that the last step is a renaming.
     unfinished = f"{path}.{secrets.token_hex(4)}.part"
     try:
-        save_file(arrays, unfinished, {"format": "eagerflow"})
-        with open(unfinished, "rb+") as file:
+        # Not save_file, whose files only their owner may read.
+        with open(unfinished, "xb") as file:
+            file.write(save(arrays, {"format": "eagerflow"}))
+            file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError as error:

@@ -12,7 +12,7 @@ import pytest
 import eagerflow as ef
 
 # Ops times examples is what the suite's time goes into: a few of each at every run, seeds ever new.
-hypothesis.settings.register_profile("default", max_examples=8, deadline=None, print_blob=True, derandomize=False)
+hypothesis.settings.register_profile("default", max_examples=25, deadline=None, print_blob=True, derandomize=False)
 hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("default")
 

@@ -41,12 +41,10 @@ def test_result_follows_shape_rule_and_leaves_inputs_alone(name: str, seed: int)
         np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("name", [name for name in OPS if ef.ops.registry()[name].effects != "random"])
 @given(seed=SEEDS)
 def test_contiguity_does_not_matter(name: str, seed: int) -> None:
     op = ef.ops.registry()[name]
-    if op.effects == "random":
-        pytest.skip("a random op draws anew at each call")
     sample = draw(op, seed)
     plain = [np.array(x, order="C") if isinstance(x, np.ndarray) else x for x in sample.inputs]
     for a, b in zip(call(op, sample.inputs, sample.attrs), call(op, plain, sample.attrs), strict=True):
@@ -60,12 +58,10 @@ def test_gradient(name: str, seed: int) -> None:
     check_first_order(op, draw(op, seed), seed)
 
 
-@pytest.mark.parametrize("name", [name for name in OPS if ef.ops.registry()[name].vjps])
+@pytest.mark.parametrize("name", [n for n in OPS if ef.ops.registry()[n].vjps and ef.ops.registry()[n].smooth >= 2])
 @given(seed=SEEDS)
 def test_second_order(name: str, seed: int) -> None:
     op = ef.ops.registry()[name]
-    if op.smooth < 2:
-        pytest.skip("not smooth to second order")
     check_second_order(op, draw(op, seed), seed)
 
 

@@ -30,7 +30,8 @@ def user_line() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith("<__array_function__") and not os.path.realpath(name).startswith(_FLOORS):
+        between = name.startswith("<__array_function__") or frame.f_globals.get("__name__", "").startswith("optree.")
+        if not between and not os.path.realpath(name).startswith(_FLOORS):
             text = linecache.getline(name, frame.f_lineno).strip()
             return f"{os.path.basename(name)}:{frame.f_lineno}" + (f": {text}" if text else "")
         frame = frame.f_back

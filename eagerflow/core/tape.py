@@ -156,7 +156,7 @@ class GradientTape:
         self._check_usable()
         recorder = self._recorder
         if unconnected not in ("error", "none", "zero"):
-            raise GradientError(f"unconnected is 'error', 'none' or 'zero', got {unconnected!r}")
+            raise GradientError(f"gradient: unconnected is 'error', 'none' or 'zero', got {unconnected!r}")
         source_list, rebuild = _flatten(sources)
         wanted = [self._find(source) for source in source_list]
         targets = self._targets(target)

@@ -210,9 +210,12 @@ class ArrayMethods:
     def __dlpack__(self, **options: Any) -> Any:
         value = self._read()
         data = value._data
-        if type(data) is np.ndarray and options.get("copy") is not False:
+        if type(data) is np.ndarray:
             # The consumer could write to what it imports; a Tensor is a value.
-            data, options["copy"] = data.copy(), None
+            if options.get("copy") is False:
+                data = value.numpy()
+            else:
+                data, options["copy"] = data.copy(), None
         return data.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
@@ -422,13 +425,16 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
     if type(value) is np.ndarray and dtype is None and lend.get():
         return wrap(value, devices.find(device))
     wanted = None if dtype is None else np.dtype(dtype)
-    if not isinstance(value, np.ndarray | np.generic):
+    if type(value) is not np.ndarray and not isinstance(value, np.generic):
         home = devices.of_array(value)
-        if home is not None:
+        # A kind may have a subclass of NumPy's arrays as its own.
+        if home is not None and home.kind.array_type is not np.ndarray:
             data = value if copy is False else home.kind.copy(value, home.index)
             return convert(wrap(data, home), wanted, device)
         if _holds_tensors(value):
             return _convert_nested(value, wanted, device)
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise DTypeError("asarray: a Tensor has no mask; fill the masked array first, with value.filled(...)")
     try:
         array = np.asarray(value, wanted)
     except (ValueError, TypeError) as error:
@@ -437,7 +443,8 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
         raise DTypeError(f"asarray: cannot make an array of {type(value).__name__}: {error}") from None
     if array.dtype.kind not in "biufc" and not is_inexact(array.dtype) and array.dtype.name not in ("int4", "uint4"):
         raise DTypeError(f"asarray: a Tensor holds numbers, got {value!r:.80} of dtype {array.dtype}")
-    if wanted is None and not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "fc":
+    # Python floats come out of NumPy as these two; others have a dtype of their own, which stays.
+    if wanted is None and array.dtype in (np.float64, np.complex128) and not hasattr(value, "dtype"):
         array = array.astype(default_dtype(array.dtype.kind), copy=False)
     if copy is not False and (array is value or array.base is not None):
         array = array.copy()

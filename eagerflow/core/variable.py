@@ -182,7 +182,7 @@ class Variable(ArrayMethods):
             given = given.astype(mine.dtype)
             tensor = convert(given, None, mine._device)
         else:
-            tensor = convert(value, None, mine._device)
+            tensor = value if isinstance(value, Tensor) else convert(value, None, mine._device)
         if tensor._device is not mine._device:
             raise DeviceError(f"{name} is on {mine._device}, got a value on {tensor._device}; use value.to(device)")
         if tensor.shape != mine.shape and (what == "assign" or tensor.shape != ()):
@@ -194,9 +194,15 @@ class Variable(ArrayMethods):
         return tensor._data.astype(mine.dtype)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        changed = wrap(self._value._data, self._value._device)
-        changed[index] = value
-        self._value = wrap(changed._data, changed._device)
+        mine = self._value
+        given = value._read() if isinstance(value, ArrayMethods) else convert(value, None, mine._device, False)
+        if not np.can_cast(given.dtype, mine.dtype, "same_kind") and type(value) not in (int, bool):
+            name = f"Variable {self._name!r}" if self._name else "a Variable"
+            raise DTypeError(
+                f"setitem: {name} has dtype {mine.dtype}, got {given.dtype}; cast it with value.astype(...)"
+            )
+        # No record stays on the value: a Variable's place on a tape is that of the Variable.
+        mine[index] = value if given._rec is None else wrap(given._data, given._device)
 
     def __iadd__(self, other: Any) -> Variable:  # type: ignore[override]
         return self.assign_add(other)
