@@ -57,6 +57,7 @@ from eagerflow.ops.joining import *
 from eagerflow.ops.matrices import *
 from eagerflow.ops.moments import *
 from eagerflow.ops.movement import *
+from eagerflow.ops.order import *
 from eagerflow.ops.padding import *
 from eagerflow.ops.ranges import *
 from eagerflow.ops.reduction import *

@@ -7,7 +7,7 @@ from typing import Any
 
 import optree
 
-from eagerflow.core import ArrayMethods, GradientTape, Tensor, convert, is_inexact, wrap
+from eagerflow.core import ArrayMethods, GradientTape, Tensor, Variable, convert, is_inexact, wrap
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, GradientError, ShapeError
 from eagerflow.ops.conversion import identity
@@ -42,9 +42,30 @@ def _fresh_arguments(args: tuple[Any, ...], argnums: Sequence[int], what: str) -
     for position in argnums:
         if not -len(args) <= position < len(args):
             raise ShapeError(f"{what}: argnums names argument {position}, but the call has {len(args)}")
-        replaced[position] = optree.tree_map(lambda leaf: fresh(leaf, what), args[position])
+        replaced[position] = optree.tree_map(lambda leaf: _fresh_leaf(leaf, what), args[position])
         chosen.append(replaced[position])
     return replaced, chosen
+
+
+def _fresh_leaf(value: Any, what: str) -> Any:
+    # A counter within a Module is no reason to refuse the Module; it stays as it is.
+    counts = isinstance(value, Variable) and not value.trainable and not is_inexact(value.dtype)
+    return value if counts else fresh(value, what)
+
+
+def _gradients(tape: GradientTape, target: Any, chosen: list[Any], weights: Any = None) -> list[Any]:
+    """Return the gradient of each of the `chosen` trees, zero where the target does not depend on a leaf."""
+    leaves: list[Any]
+    leaves, structure = optree.tree_flatten(chosen)
+    found = tape.gradient(target, _handles(chosen), weights, unconnected="zero")
+    rest = iter(found)
+    every = [next(rest) if type(leaf) is Tensor else leaf._read() * 0 for leaf in leaves]
+    return optree.tree_unflatten(structure, every)
+
+
+def _handles(chosen: list[Any]) -> list[Tensor]:
+    leaves: list[Any] = optree.tree_leaves(chosen)
+    return [leaf for leaf in leaves if type(leaf) is Tensor]
 
 
 def _scalar(value: Any, what: str) -> Tensor:
@@ -65,6 +86,15 @@ def _scalar(value: Any, what: str) -> Tensor:
             f"  at {user_line()}"
         )
     return result
+
+
+def _pair(result: Any) -> Any:
+    if isinstance(result, tuple | list) and len(result) == 2:
+        return result
+    raise DTypeError(
+        f"grad: with has_aux the function must return a pair (value, aux), got {type(result).__name__}\n"
+        f"  at {user_line()}"
+    )
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
@@ -102,13 +132,13 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
     def call(*args: Any, **kwargs: Any) -> Any:
         replaced, chosen = _fresh_arguments(args, numbers, "grad")
         with GradientTape() as tape:
-            tape.watch(chosen)
+            tape.watch(_handles(chosen))
             result = f(*replaced, **kwargs)
             aux = None
             if has_aux:
-                result, aux = result
+                result, aux = _pair(result)
             value = _scalar(result, "grad")
-        gradients = tape.gradient(value, chosen, unconnected="zero")
+        gradients = _gradients(tape, value, chosen)
         gradient = gradients[0] if isinstance(argnums, int) else tuple(gradients)
         return ((value, aux) if has_aux else value), gradient
 
@@ -177,13 +207,13 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     """
     replaced, chosen = _fresh_arguments(primals, range(len(primals)), "vjp")
     with GradientTape(persistent=True) as tape:
-        tape.watch(chosen)
+        tape.watch(_handles(chosen))
         out = f(*replaced)
     out = optree.tree_map(convert, out)
 
     def vjp_fn(vector: Any) -> tuple[Any, ...]:
         vectors = _like(vector, out, "vjp")
-        return tuple(tape.gradient(out, chosen, vectors, unconnected="zero"))
+        return tuple(_gradients(tape, out, chosen, vectors))
 
     return out, vjp_fn
 

@@ -9,6 +9,8 @@ import numpy as np
 import optree
 
 from eagerflow.core import Tensor, convert
+from eagerflow.core.explain import user_line
+from eagerflow.errors import GradientError, ShapeError
 from eagerflow.gradients import Function, grad, vjp
 from eagerflow.ops.joining import stack
 
@@ -43,7 +45,9 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        position = argnums if argnums >= 0 else argnums + len(args)
+        if not -len(args) <= argnums < len(args):
+            raise ShapeError(f"jacobian: argnums names argument {argnums}, but the call has {len(args)}")
+        position = argnums % len(args)
 
         def of_one(argument: Any) -> Any:
             return f(*args[:position], argument, *args[position + 1 :], **kwargs)
@@ -55,11 +59,19 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
             output = outputs[index]
             basis = np.eye(output.size, dtype=output.dtype).reshape((output.size, *output.shape))
             zeros = [np.zeros(other.shape, other.dtype) for other in outputs]
-            rows = []
-            for vector in basis if output.size else np.zeros((1, *output.shape), output.dtype):
-                vectors = [vector if i == index else zero for i, zero in enumerate(zeros)]
-                rows.append(vjp_fn(optree.tree_unflatten(structure, vectors))[0])
-            return optree.tree_map(lambda *row: _stack(row, output), *rows)
+
+            def along(factor: complex) -> Any:
+                rows = []
+                for vector in basis * factor if output.size else np.zeros((1, *output.shape), output.dtype):
+                    vectors = [vector if i == index else zero for i, zero in enumerate(zeros)]
+                    rows.append(vjp_fn(optree.tree_unflatten(structure, vectors))[0])
+                return optree.tree_map(lambda *row: _stack(row, output), *rows)
+
+            first = along(1)
+            if output.dtype.kind != "c" or all(leaf.dtype.kind == "c" for leaf in optree.tree_leaves(first)):
+                return first
+            # A gradient with respect to real numbers is real: that of the imaginary part is another one.
+            return optree.tree_map(lambda re, im: re if re.dtype.kind == "c" else re + im * 1j, first, along(1j))
 
         return optree.tree_unflatten(structure, [rows_of(index) for index in range(len(outputs))])
 
@@ -86,6 +98,12 @@ def hessian(f: Function, argnums: int = 0) -> Function:
     callable
         With the arguments of `f`; for an argument of shape s a Tensor of shape ``s + s``.
 
+    Raises
+    ------
+    GradientError
+        At the call: an argument is complex. How the gradient of a real function changes with a complex
+        argument is no complex matrix; `hvp` tells it for any direction.
+
     Examples
     --------
     >>> import eagerflow as ef
@@ -93,7 +111,17 @@ def hessian(f: Function, argnums: int = 0) -> Function:
     Tensor([[4., 2.],
             [2., 0.]])
     """
-    return jacobian(grad(f, argnums), argnums)
+    second = jacobian(grad(f, argnums), argnums)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if -len(args) <= argnums < len(args) and any(np.iscomplexobj(x) for x in optree.tree_leaves(args[argnums])):
+            raise GradientError(
+                "hessian: expected a real argument, got a complex one, for which no complex matrix is the Hessian; "
+                f"use ef.hvp, or real and imaginary parts as arguments\n  at {user_line()}"
+            )
+        return second(*args, **kwargs)
+
+    return call
 
 
 def hvp(f: Function, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:

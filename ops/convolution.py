@@ -14,7 +14,7 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
-from eagerflow.ops import columns
+from eagerflow.ops import columns, winograd
 
 __all__ = ["conv1d", "conv1d_transpose", "conv2d", "conv2d_transpose"]
 
@@ -23,6 +23,25 @@ Pads = tuple[Pair, Pair]
 
 
 # The three ops: each is the gradient of the others.
+
+
+def _convolve(xp: Any, x: Any, weight: Any, bias: Any, **attrs: Any) -> Any:
+    if winograd.pays(xp, x, weight, weight.shape[2:], **attrs):
+        return winograd.convolve(x, weight, bias, attrs["padding"])
+    return columns.convolve(xp, x, weight, bias, **attrs)
+
+
+def _convolve_to_input(xp: Any, g: Any, weight: Any, *, size: Pair, **attrs: Any) -> Any:
+    # The sum over a 5 by 5 kernel's positions costs less than a transform of as many channels.
+    if weight.shape[2] == 3 and winograd.pays(xp, g, weight, weight.shape[2:], **attrs):
+        return winograd.input_gradient(g, weight, attrs["padding"])
+    return columns.input_gradient(xp, g, weight, size=size, **attrs)
+
+
+def _convolve_to_weight(xp: Any, x: Any, g: Any, *, kernel: Pair, **attrs: Any) -> Any:
+    if winograd.pays(xp, x, g, kernel, **attrs):
+        return winograd.weight_gradient(x, g, kernel[0], attrs["padding"])
+    return columns.weight_gradient(xp, x, g, kernel=kernel, **attrs)
 
 
 def _conv_rule(
@@ -104,7 +123,7 @@ def _to_weight(g: Tensor, x: Tensor, shape: Any, stride: Pair, padding: Pads, di
 
 _conv2d = Op(
     "conv2d",
-    columns.convolve,
+    _convolve,
     inputs="x weight bias",
     infer=_conv_rule,
     sample=_sample_conv,
@@ -116,7 +135,7 @@ _conv2d = Op(
 )
 _input_gradient = Op(
     "conv2d_input_gradient",
-    columns.input_gradient,
+    _convolve_to_input,
     inputs="y weight",
     infer=_input_rule,
     sample=_sample_input_gradient,
@@ -135,7 +154,7 @@ _input_gradient = Op(
 )
 _weight_gradient = Op(
     "conv2d_weight_gradient",
-    columns.weight_gradient,
+    _convolve_to_weight,
     inputs="x y",
     infer=_weight_rule,
     sample=_sample_weight_gradient,

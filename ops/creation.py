@@ -92,6 +92,8 @@ def asarray(x: Any, /, dtype: Any = None, *, device: str | Device | None = None,
     Tensor([1. , 2.5])
     """
     wanted = None if dtype is None else check_dtype(dtype, "asarray")
+    if isinstance(x, np.matrix):
+        x = np.asarray(x)
     if copy is False:
         owned = hasattr(x, "dtype") and (wanted is None or x.dtype == wanted)
         if not owned or (

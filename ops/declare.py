@@ -97,8 +97,9 @@ def elementwise(
     )
     function: Any = unary(op) if arity == 1 else binary(op)
     function.op = op
-    function.__name__ = function.__qualname__ = name
-    function.__module__ = sys._getframe(1).f_globals["__name__"]  # where it is pickled from
+    for named in (function, getattr(function, "__wrapped__", function)):
+        named.__name__ = named.__qualname__ = name
+    function.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")  # where it is pickled from
     function.__doc__ = _document(doc, example, inputs.split())
     names = [*numpy, *([kernel] if isinstance(kernel, str) else [])]
     implements(*[getattr(np, item) for item in names])(function)

@@ -334,8 +334,18 @@ def getitem(x: Any, index: Any, /) -> Tensor:
 def _setitem_kernel(xp: Any, x: Any, value: Any, *indices: Any, index: tuple[Any, ...]) -> Any:
     where = _checked(xp, x.shape, index, indices)
     out = x.copy()
-    out[where] = value
+    try:
+        out[where] = value
+    except ValueError as error:
+        raise _misfit(out[where], value) from error
     return out
+
+
+def _misfit(places: Any, value: Any) -> Exception:
+    """Return the error for a value that does not fit the places."""
+    if not getattr(value, "ndim", 0):
+        return DTypeError(f"setitem: {value} has no counterpart in dtype {places.dtype}")
+    return ShapeError(f"setitem: a value of shape {value.shape} does not broadcast to x[index] of shape {places.shape}")
 
 
 def _sample_setitem(draw: Draw) -> Sample:
@@ -348,6 +358,12 @@ def _sample_setitem(draw: Draw) -> Sample:
     return Sample((draw.array(shape), draw.array(draw.broadcastable(part)), *arrays), {"index": template})
 
 
+def _beside(x: Any, value: Any) -> Any:
+    """Return a Python scalar as a Tensor on the device of `x`, where that is not the host."""
+    device = x._device if type(x) is Tensor else CPU0
+    return value if device is CPU0 or type(value) not in _SCALARS else convert(value, None, device)
+
+
 def _leading(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     # NumPy lets the value have more axes than the places, if they are of length one.
     return g if g.ndim >= len(shape) else g.reshape((1,) * (len(shape) - g.ndim) + g.shape)
@@ -357,7 +373,7 @@ _setitem = Op(
     "setitem", _setitem_kernel, inputs="x value *indices",
     infer=lambda x, value, *indices, index: Spec(x.shape, x.dtype), sample=_sample_setitem,
     vjp=(
-        lambda g, indices, index: _setitem(g, 0, *indices, index=index),
+        lambda g, indices, index: _setitem(g, _beside(g, 0), *indices, index=index),
         lambda g, indices, shape, index: _leading(_read_written(g, *indices, index=index), shape),
         None,
     ),
@@ -446,7 +462,7 @@ def setitem(x: Any, index: Any, value: Any, /) -> Tensor:
     """
     source = convert(x)
     template, arrays = split_index(index, source._device, "setitem")
-    return _setitem(source, _read_value(source, value), *arrays, index=template)
+    return _setitem(source, _beside(source, _read_value(source, value)), *arrays, index=template)
 
 
 def assign(self: Tensor, index: Any, value: Any) -> None:
@@ -460,17 +476,19 @@ def assign(self: Tensor, index: Any, value: Any) -> None:
     # Only when all is concrete: other interpreters see the op.
     ready = self._device is CPU0 and all(x is not self and type(x) in _CONCRETE for x in operands[1:])
     if not (ready and is_exclusive(self)):
-        changed = _setitem(self, value, *arrays, index=template)
+        changed = _setitem(self, _beside(self, value), *arrays, index=template)
         self._data = changed._data
         self._rec = changed._rec
         return
     if any(type(x) is Tensor and x._device is not CPU0 for x in operands):
         raise two_devices(_setitem, operands)
     raw = [x._data if type(x) is Tensor else x for x in operands]
+    where = join_index(template, raw[2:])
     try:
-        raw[0][join_index(template, raw[2:])] = raw[1]
+        raw[0][where] = raw[1]
     except Exception as error:
-        raise explain(_setitem, raw, {"index": template}, error) from error
+        shown = _misfit(raw[0][where], raw[1]) if isinstance(error, ValueError) else error
+        raise explain(_setitem, raw, {"index": template}, shown) from error
     parents = tuple([x._rec if type(x) is Tensor else None for x in operands])
     if not any(parent is not None for parent in parents):
         return

@@ -112,12 +112,23 @@ def _unrecorded(function: Any, name: str, args: Any, kwargs: Any) -> Any:
             return type(value)(to_numpy(item) for item in value)
         return value
 
-    result = function(*[to_numpy(value) for value in args], **{key: to_numpy(value) for key, value in kwargs.items()})
+    given = [to_numpy(value) for value in args]
+    named = {key: to_numpy(value) for key, value in kwargs.items()}
+    try:
+        result = function(*given, **named)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise DTypeError(
+            f"{name}: it writes to an array, and Tensors are values; use x[index] = y, or x.numpy().copy()"
+            f"\n  at {user_line()}"
+        ) from error
     parents = tuple(tensor._rec for tensor in tensors)
 
     def to_tensor(value: Any) -> Any:
-        if isinstance(value, tuple) and type(value) is tuple:
-            return tuple(to_tensor(item) for item in value)
+        if isinstance(value, tuple):
+            items = [to_tensor(item) for item in value]
+            return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
         if isinstance(value, list):
             return [to_tensor(item) for item in value]
         if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "biufc":

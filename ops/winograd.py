@@ -30,17 +30,22 @@ _CACHE = 32 << 20
 
 
 def pays(
-    xp: Any, dtype: Any, channels: int, outs: int, kernel: Pair, stride: Pair, dilation: Pair, groups: int, out: Pair
+    xp: Any, a: Any, b: Any, kernel: Pair, *, stride: Pair, padding: Pads, dilation: Pair, groups: int
 ) -> bool:
-    """Tell whether a convolution can be done in tiles, and is faster then."""
+    """Tell whether the convolution of two arrays, or a gradient of one, can be done in tiles and is faster then.
+
+    Whichever two of images, weights and results they are, their axes 0 and 1 but the batch are channels.
+    """
     return (
         xp is np
-        and dtype == np.float32
+        and a.dtype == b.dtype == np.float32
         and tuple(kernel) in ((3, 3), (5, 5))
         and stride == dilation == (1, 1)
         and groups == 1
-        and min(channels, outs) >= _CHANNELS
-        and min(out) >= _TILE
+        and a.shape[1] >= _CHANNELS
+        and b.shape[1] >= _CHANNELS
+        and min(a.shape[2:]) >= _TILE
+        and max(map(max, padding)) < kernel[0]
     )
 
 
@@ -105,9 +110,10 @@ def _blocks(count: int, tiles: int, channels: int) -> list[slice]:
     return [slice(start, min(start + block, count)) for start in range(0, count, block)]
 
 
-def convolve(x: Any, weight: Any, bias: Any, padding: Pads, out: Pair) -> Any:
-    """Return the convolution (N, O, *out)."""
+def convolve(x: Any, weight: Any, bias: Any, padding: Pads) -> Any:
+    """Return the convolution (N, O, oh, ow)."""
     side, outs = weight.shape[-1], weight.shape[0]
+    out = (x.shape[2] + sum(padding[0]) + 1 - side, x.shape[3] + sum(padding[1]) + 1 - side)
     matrix = _kernel(weight, side)
     tiles = _Tiles(x, side, padding, out)
     back, step, grid = _transforms(side)[2], tiles.step, tiles.grid
@@ -153,9 +159,9 @@ def weight_gradient(x: Any, g: Any, side: int, padding: Pads) -> Any:
     return np.ascontiguousarray(flat.transpose(3, 2, 0, 1))
 
 
-def input_gradient(g: Any, weight: Any, padding: Pads, size: Pair) -> Any:
-    """Return the gradient (N, C, *size) of `convolve` with respect to its input: a convolution again."""
+def input_gradient(g: Any, weight: Any, padding: Pads) -> Any:
+    """Return the gradient (N, C, H, W) of `convolve` with respect to its input: a convolution again."""
     side = weight.shape[-1]
     (top, bottom), (left, right) = padding
     around = ((side - 1 - top, side - 1 - bottom), (side - 1 - left, side - 1 - right))
-    return convolve(g, weight[:, :, ::-1, ::-1].swapaxes(0, 1), None, around, size)
+    return convolve(g, weight[:, :, ::-1, ::-1].swapaxes(0, 1), None, around)

@@ -63,13 +63,35 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 }
 
 
+@pytest.mark.parametrize("make", [ef.asarray, ef.Variable])
+@pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_error_names_the_op_and_what_came(name: str) -> None:
+def test_error_names_the_op_and_what_came(name: str, recorded: bool, make: Any, monkeypatch: Any) -> None:
     function, kind, match = CASES[name]
-    before = T.numpy().copy()
-    with pytest.raises(kind, match=f"(?s){match}"):
-        function()
-    np.testing.assert_array_equal(T.numpy(), before)
+    holder = make(np.ones((2, 3)))
+    monkeypatch.setitem(globals(), "T", holder)
+    with ef.GradientTape() as tape:
+        if recorded:
+            tape.watch(holder)
+        with pytest.raises(kind, match=f"(?s){match}"):
+            function()
+        total = ef.sum(holder * holder)
+    np.testing.assert_array_equal(holder.numpy(), np.ones((2, 3)))
+    if recorded:
+        np.testing.assert_array_equal(tape.gradient(total, holder).numpy(), np.full((2, 3), 2.0))
+
+
+def test_a_failed_assignment_says_which_shape_was_expected() -> None:
+    x = ef.asarray(np.arange(6.0).reshape(2, 3))
+    for index, value, shapes in ((0, np.ones(2), r"\(2,\).*\(3,\)"), ((0, 0), np.ones(2), r"\(2,\).*\(\)")):
+        for held in (None, x.T):
+            with pytest.raises(ef.errors.ShapeError, match=f"setitem: a value of shape {shapes}"):
+                x[index] = value
+            del held
+    count = ef.arange(3)
+    with pytest.raises(ef.errors.DTypeError, match="setitem: nan has no counterpart in dtype int64"):
+        count[0] = float("nan")
+    np.testing.assert_array_equal(count.numpy(), [0, 1, 2])
 
 
 def test_error_names_the_users_own_line() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import optree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -270,3 +271,114 @@ class TestCheckGrads:
     def test_needs_double_precision(self) -> None:
         with pytest.raises(ef.errors.GradientError, match="float32"):
             ef.check_grads(ef.sin, [np.float32(1.0)])
+
+
+def test_jacobian_of_complex_values_with_respect_to_real_ones() -> None:
+    x = np.array([1.0, 2.0])
+    expected = np.diag(1j * np.exp(1j * x))
+    np.testing.assert_allclose(ef.jacobian(lambda a: ef.exp(1j * a))(x).numpy(), expected)
+    a = ef.asarray(x)
+    with ef.GradientTape() as tape:
+        tape.watch(a)
+        y = ef.exp(1j * a)
+    np.testing.assert_allclose(tape.jacobian(y, a).numpy(), expected)
+
+
+def test_hessian_of_complex_arguments_is_refused_but_hvp_is_there() -> None:
+    z, d = np.array([1 + 2j, 3 - 1j]), np.array([1j, 1.0])
+
+    def f(a: Any) -> Any:
+        return ef.sum(ef.abs(a) ** 4)
+
+    with pytest.raises(ef.errors.GradientError, match="hvp"):
+        ef.hessian(f)(z)
+    step = 1e-5
+    expected = (ef.grad(f)(z + step * d).numpy() - ef.grad(f)(z - step * d).numpy()) / (2 * step)
+    np.testing.assert_allclose(ef.hvp(f, (z,), (d,))[0].numpy(), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("f", [lambda a: a * a, lambda a: ef.abs(a) ** 2, lambda a: ef.conj(a) * a, ef.exp, ef.real])
+def test_jvp_of_complex_arguments_is_the_directional_derivative(f: Any) -> None:
+    z, d = np.array([1 + 2j, 3 - 1j]), np.array([1j, 1.0])
+    step = 1e-6
+    expected = (f(ef.asarray(z + step * d)).numpy() - f(ef.asarray(z - step * d)).numpy()) / (2 * step)
+    np.testing.assert_allclose(ef.jvp(f, (z,), (d,))[1].numpy(), expected, rtol=1e-7, atol=1e-8)
+
+
+def test_none_in_an_argument_stays() -> None:
+    assert ef.grad(lambda p: p["a"] * 2.0)({"a": 1.0, "b": None}) == {"a": ef.asarray(2.0), "b": None}
+
+
+def test_has_aux_wants_a_pair() -> None:
+    with pytest.raises(ef.errors.DTypeError, match="pair"):
+        ef.value_and_grad(lambda x: x * x, has_aux=True)(2.0)
+
+
+def test_errors_in_trees_name_the_users_own_line() -> None:
+    with pytest.raises(ef.errors.GradientError, match=r"test_derivatives\.py"):
+        ef.grad(lambda p: p["a"])({"a": 3})
+
+
+def test_argument_numbers_out_of_range() -> None:
+    for transform in (ef.grad, ef.jacobian, ef.hessian):
+        with pytest.raises(ef.errors.ShapeError, match="argument 2"):
+            transform(lambda x: x, 2)(1.0)
+
+
+class Counted(ef.nn.Module):
+    """A Module with a counter and a running mean beside what is trained."""
+
+    def __init__(self) -> None:
+        self.layers = [ef.nn.Linear(2, 3, dtype="float64"), ef.tanh]
+        self.norm = ef.nn.BatchNorm(3, dtype="float64")
+        self.scale = ef.Variable(2.0)
+        self.calls = ef.Variable(0, trainable=False)
+        self.note = "not a number"
+
+    def __call__(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x) * self.scale
+
+
+def loss_of(model: Any, x: Any) -> Any:
+    return ef.mean((model(x) - 1.0) ** 2 * ef.asarray([1.0, 2.0, 3.0]))
+
+
+def test_gradient_of_a_module_is_a_module() -> None:
+    model = Counted()
+    x = np.random.default_rng(0).normal(size=(4, 2))
+    value, gradient = ef.value_and_grad(loss_of)(model, x)
+    assert type(gradient) is Counted
+    assert gradient.note == model.note
+    with ef.GradientTape() as tape:
+        loss = loss_of(model, x)
+    assert loss.item() == pytest.approx(value.item())
+    for (name, variable), mine in zip(model.named_variables(), optree.tree_leaves(gradient), strict=True):
+        assert (mine.shape, mine.dtype) == (variable.shape, variable.dtype), name
+        if not variable.trainable:
+            np.testing.assert_array_equal(mine.numpy(), np.zeros(variable.shape))
+    theirs = iter(tape.gradient(loss, model.trainable_variables))
+    for (name, variable), mine in zip(model.named_variables(), optree.tree_leaves(gradient), strict=True):
+        if variable.trainable:
+            np.testing.assert_allclose(mine.numpy(), next(theirs).numpy(), atol=1e-15, err_msg=name)
+    optimizer = ef.optim.SGD(model, 0.1)
+    before = model.scale.numpy().copy()
+    optimizer.apply(gradient)
+    np.testing.assert_allclose(model.scale.numpy(), before - 0.1 * gradient.scale.numpy())
+    assert model.calls.item() == 0
+
+
+def test_other_derivatives_of_a_module() -> None:
+    model = ef.nn.Sequential(ef.nn.Linear(2, 3, dtype="float64"), ef.tanh, ef.nn.Linear(3, 1, dtype="float64"))
+    x = np.random.default_rng(0).normal(size=(4, 2))
+
+    def f(m: Any) -> Any:
+        return ef.mean(m(x) ** 2)
+
+    gradient = ef.grad(f)(model)
+    square = sum(float(ef.sum(g * g)) for g in optree.tree_leaves(gradient))
+    assert ef.jvp(f, (model,), (gradient,))[1].item() == pytest.approx(square)
+    pull = ef.vjp(f, model)[1]
+    assert type(pull(1.0)[0]) is ef.nn.Sequential
+    assert type(ef.hvp(f, (model,), (gradient,))[0]) is ef.nn.Sequential

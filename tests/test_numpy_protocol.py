@@ -71,6 +71,22 @@ def test_functions_without_a_gradient(f: Any) -> None:
     np.testing.assert_array_equal(np.asarray(f(*args)), f(*plain))
 
 
+def test_named_tuples_hold_tensors_too() -> None:
+    result = np.linalg.eig(ef.asarray([[2.0, 0.0], [0.0, 3.0]]))
+    assert all(type(part) is ef.Tensor for part in result)
+    np.testing.assert_array_equal(result.eigenvalues.numpy(), [2, 3])
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: np.fill_diagonal(x, 0.0), lambda x: np.copyto(x, 0.0), lambda x: np.putmask(x, x > 0, 0.0)]
+)
+def test_functions_that_write_are_refused(f: Any) -> None:
+    x = ef.ones((2, 2))
+    with pytest.raises(ef.errors.DTypeError, match="Tensors are values"):
+        f(x)
+    np.testing.assert_array_equal(x.numpy(), np.ones((2, 2)))
+
+
 def test_asarray_gives_the_values() -> None:
     t = ef.asarray(A)
     np.testing.assert_array_equal(np.asarray(t), A)

@@ -208,3 +208,24 @@ def test_gradients_keep_the_dtype() -> None:
 
 def test_a_large_array_is_spread_without_a_copy() -> None:
     assert ef.grad(ef.sum)(ef.zeros(100_000)).numpy().strides == (0,)
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "float16", "float32", "float64"])
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), ()])
+def test_median_as_numpy(dtype: str, axis: Any) -> None:
+    for shape in ((3, 4, 5), (1, 3, 2), (2, 0, 3)):
+        array = np.random.default_rng(0).integers(0, 9, shape).astype(dtype)[::-1]
+        for keepdims in (False, True):
+            expected = np.median(array, axis=axis, keepdims=keepdims)
+            result = np.median(ef.asarray(array), axis=axis, keepdims=keepdims)
+            assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
+            np.testing.assert_array_equal(result.numpy(), expected)
+    for special in ([np.nan, 1.0, 2.0], [np.inf, 1.0], [-np.inf, np.inf], [np.inf, np.inf, 0.0]):
+        np.testing.assert_array_equal(ef.median(special).numpy(), np.median(special))
+
+
+def test_gradient_of_the_median() -> None:
+    x = ef.asarray(np.random.default_rng(1).normal(size=(4, 3)))
+    ef.check_grads(lambda a: ef.median(a, axis=0), (x,))
+    ef.check_grads(ef.median, (x,))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import copy
 import pickle
+import warnings
 from typing import Any
 
 import ml_dtypes
@@ -238,3 +240,124 @@ class TestVariable:
         np.testing.assert_array_equal((np.ones((2, 2)) - v).numpy(), 1 - v.numpy())
         assert v.sum().item() == 10.0
         assert {v: "hashable by identity"}[v]
+
+
+def test_arrays_of_others_keep_their_dtype() -> None:
+    class Others:
+        dtype = np.dtype(np.float32)
+
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+            return np.ones(2, np.float32)
+
+    for value in (Others(), array.array("f", [1.0]), [np.float32(1.0)], memoryview(np.ones(2, np.float32))):
+        assert ef.asarray(value).dtype == np.float32
+    ef.set_default_dtype(ef.float32)
+    try:
+        assert ef.asarray([1.0]).dtype == np.float32
+        assert ef.asarray(np.ones(2)).dtype == np.float64
+        assert ef.asarray(1j).dtype == np.complex64
+        assert ef.sin(1.0).dtype == np.float32
+    finally:
+        ef.set_default_dtype(ef.float64)
+
+
+def test_subclasses_of_numpy_arrays() -> None:
+    masked = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+    for f in (ef.asarray, ef.sin, lambda x: ef.ones(2) + x):
+        with pytest.raises(ef.errors.DTypeError, match="mask"):
+            f(masked)
+    np.testing.assert_array_equal(ef.asarray(np.ma.masked_array([1.0, 2.0])).numpy(), [1, 2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(ef.asarray(matrix).numpy(), np.asarray(matrix))
+    for f in (lambda x: ef.ones((2, 2)) * x, lambda x: x * ef.ones((2, 2)), ef.sin):
+        with pytest.raises(ef.errors.DTypeError, match=r"np\.matrix"):
+            f(matrix)
+    raw = ef.ones(2, device="far:0")._data  # a kind whose arrays are a subclass of NumPy's
+    assert ef.asarray(raw).device is ef.devices.of_array(raw)
+    assert type(ef.asarray(raw)._data) is type(raw)
+
+
+def test_dlpack_without_a_copy_is_read_only() -> None:
+    x = ef.ones(3)
+    shared = np.from_dlpack(x, copy=False)
+    assert np.shares_memory(shared, x.numpy())
+    with pytest.raises(ValueError, match="read-only"):
+        shared[0] = 5.0
+    x[0] = 7.0
+    np.testing.assert_array_equal(shared, [1, 1, 1])
+
+
+@pytest.mark.parametrize("device", ["cpu:0", "far:0"])
+def test_python_scalars_go_where_the_tensor_is(device: str) -> None:
+    x = ef.ones(3, device=device)
+    x[0] = 5.0
+    x[[1]] = 6
+    np.testing.assert_array_equal(x.numpy(), [5, 6, 1])
+
+    def f(y: Any) -> Any:
+        z = y * 1.0
+        z[0] = 0.0
+        return ef.sum(z * z)
+
+    gradient = ef.grad(f)(x)
+    assert gradient.device is x.device
+    np.testing.assert_array_equal(gradient.numpy(), [0, 12, 2])
+
+
+class TestVariableAssignment:
+    def test_elements_are_written_in_place_where_nothing_else_sees_them(self) -> None:
+        v = ef.Variable(np.zeros(1000))
+        address = v._value._data.ctypes.data
+        v[0] = 1.0
+        v[1:3] = [2.0, 3.0]
+        v[[3, 4]] = ef.asarray([4.0, 5.0])
+        assert v._value._data.ctypes.data == address
+        held = v.value
+        v[0] = 9.0
+        assert (held[0].item(), v[0].item()) == (1.0, 9.0)
+        assert v._value._data.ctypes.data != address
+
+    def test_elements_in_a_tape(self) -> None:
+        v, w = ef.Variable([1.0, 2.0]), ef.Variable([3.0])
+        with ef.GradientTape() as tape:
+            y = v * v
+            v[0] = w[0] * 10.0
+            v[1] += 1.0
+            loss = ef.sum(y) + ef.sum(w)
+        np.testing.assert_array_equal(v.numpy(), [30, 3])
+        assert v._value._rec is None
+        np.testing.assert_array_equal(tape.gradient(loss, v).numpy(), [2, 4])
+
+    @pytest.mark.parametrize(
+        ("index", "value", "error", "match"),
+        [
+            (0, [1.0, 2.0], ef.errors.ShapeError, r"setitem.*\(2,\).*\(\)"),
+            (0, 1j, ef.errors.DTypeError, "setitem: Variable 'v' has dtype float64, got complex128"),
+            (7, 1.0, ef.errors.IndexOutOfBoundsError, "setitem.*7"),
+            ([0, 7], 1.0, ef.errors.IndexOutOfBoundsError, "setitem.*7"),
+            (0, ef.ones((), device="far:0"), ef.errors.DeviceError, "cpu:0.*far:0"),
+            (0, "text", ef.errors.DTypeError, "text"),
+        ],
+    )
+    def test_elements_that_do_not_fit(self, index: Any, value: Any, error: Any, match: str) -> None:
+        v = ef.Variable([1.0, 2.0], name="v")
+        with pytest.raises(error, match=match):
+            v[index] = value
+        np.testing.assert_array_equal(v.numpy(), [1, 2])
+
+    def test_floats_do_not_fit_integers(self) -> None:
+        count = ef.Variable(np.array([1, 2], np.uint8), name="count")
+        for value in (2.7, [1.0, 2.0], ef.asarray(1.5)):
+            with pytest.raises(ef.errors.DTypeError, match="'count' has dtype uint8"):
+                count[:] = value
+        count[:] = [3, 4]
+        np.testing.assert_array_equal(count.numpy(), [3, 4])
+
+    def test_values_of_another_device_are_refused(self) -> None:
+        v = ef.Variable([1.0])
+        for method in (v.assign, v.assign_add, v.assign_sub):
+            with pytest.raises(ef.errors.DeviceError, match=r"cpu:0.*far:0"):
+                method(ef.ones(1, device="far:0"))
+        np.testing.assert_array_equal(v.numpy(), [1])

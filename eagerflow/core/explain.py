@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eagerflow.core.op import Op
 
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# The floors, wherever their links lead.
 _FLOORS = tuple({os.path.realpath(os.path.join(_HOME, name)) + os.sep for name in ("", "ops", "devices", "capture")})
 
 

@@ -220,23 +220,35 @@ class GradientTape:
         ------
         GradientError
             As `gradient`.
+
+        Notes
+        -----
+        With respect to a complex source a row is what `gradient` gives for the real part of an element: of a
+        holomorphic function the conjugate of the derivative that `eagerflow.jacobian` gives.
         """
         self._check_usable()
         persistent, self._persistent = self._persistent, True
         try:
-            rows = []
-            flat = np.zeros((max(target.size, 1), target.size), target.dtype)
-            np.fill_diagonal(flat, 1)
-            for row in flat:
-                weight = convert(row.reshape(target.shape), target.dtype, target.device)
-                rows.append(self.gradient(target, sources, weight, unconnected))
+            result = self._rows(target, sources, 1, unconnected)
+            if target.dtype.kind == "c":
+                # A gradient with respect to real numbers is real: that of the imaginary part is another one.
+                other = self._rows(target, sources, 1j, unconnected)
+                result = optree.tree_map(_join_parts, result, other, none_is_leaf=True)
         finally:
             self._persistent = persistent
-        result = optree.tree_map(lambda *g: _stack_rows(g, target), *rows, none_is_leaf=True)
         if not persistent:
             self._used = True
             self._recorder.close()
         return result
+
+    def _rows(self, target: Tensor, sources: Any, factor: complex, unconnected: Unconnected) -> Any:
+        rows = []
+        flat = np.zeros((max(target.size, 1), target.size), target.dtype)
+        np.fill_diagonal(flat, factor)
+        for row in flat:
+            weight = convert(row.reshape(target.shape), target.dtype, target.device)
+            rows.append(self.gradient(target, sources, weight, unconnected))
+        return optree.tree_map(lambda *g: _stack_rows(g, target), *rows, none_is_leaf=True)
 
     def _check_usable(self) -> None:
         if self._used:
@@ -314,6 +326,10 @@ def _stack_rows(rows: tuple[Any, ...], target: Tensor) -> Any:
         return None
     stacked = convert(list(rows))[: target.size]
     return stacked.reshape(target.shape + rows[0].shape)
+
+
+def _join_parts(of_real: Any, of_imag: Any) -> Any:
+    return of_real if of_real is None or of_real.dtype.kind == "c" else of_real + of_imag * 1j
 
 
 def _used_up() -> GradientError:

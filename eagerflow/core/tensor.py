@@ -435,6 +435,8 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
             return _convert_nested(value, wanted, device)
         if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
             raise DTypeError("asarray: a Tensor has no mask; fill the masked array first, with value.filled(...)")
+        if isinstance(value, np.matrix):
+            raise DTypeError("asarray: operators of np.matrix mean something else; pass np.asarray(matrix)")
     try:
         array = np.asarray(value, wanted)
     except (ValueError, TypeError) as error:

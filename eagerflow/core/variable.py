@@ -196,7 +196,8 @@ class Variable(ArrayMethods):
     def __setitem__(self, index: Any, value: Any) -> None:
         mine = self._value
         given = value._read() if isinstance(value, ArrayMethods) else convert(value, None, mine._device, False)
-        if not np.can_cast(given.dtype, mine.dtype, "same_kind") and type(value) not in (int, bool):
+        integers = given.dtype.kind in "iu" and mine.dtype.kind in "iu"
+        if not (integers or type(value) is int or np.can_cast(given.dtype, mine.dtype, "same_kind")):
             name = f"Variable {self._name!r}" if self._name else "a Variable"
             raise DTypeError(
                 f"setitem: {name} has dtype {mine.dtype}, got {given.dtype}; cast it with value.astype(...)"
