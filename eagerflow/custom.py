@@ -87,7 +87,13 @@ def custom_gradient(f: Function) -> Function:
     @functools.wraps(f)
     def call(*args: Any) -> Any:
         tensors = [convert(arg) for arg in args]
-        value, gradient = f(*tensors)
+        pair: Any = f(*tensors)
+        if not (isinstance(pair, tuple) and len(pair) == 2 and callable(pair[1])):
+            raise GradientError(
+                f"custom_gradient: {getattr(f, '__name__', 'the function')} must return its result and a function for "
+                f"the gradient, got {type(pair).__name__}\n  at {user_line()}"
+            )
+        value, gradient = pair
         single = isinstance(value, ArrayMethods)
         results = [convert(item) for item in ((value,) if single else value)]
 

@@ -55,17 +55,17 @@ def _fresh_leaf(value: Any, what: str) -> Any:
 
 def _gradients(tape: GradientTape, target: Any, chosen: list[Any], weights: Any = None) -> list[Any]:
     """Return the gradient of each of the `chosen` trees, zero where the target does not depend on a leaf."""
+    tree: Any = chosen
     leaves: list[Any]
-    leaves, structure = optree.tree_flatten(chosen)
-    found = tape.gradient(target, _handles(chosen), weights, unconnected="zero")
-    rest = iter(found)
-    every = [next(rest) if type(leaf) is Tensor else leaf._read() * 0 for leaf in leaves]
-    return optree.tree_unflatten(structure, every)
+    leaves, structure = optree.tree_flatten(tree)
+    rest = iter(tape.gradient(target, _handles(chosen), weights, unconnected="zero"))
+    every: Any = [next(rest) if type(leaf) is Tensor else leaf._read() * 0 for leaf in leaves]
+    gradients: Any = optree.tree_unflatten(structure, every)
+    return list(gradients)
 
 
-def _handles(chosen: list[Any]) -> list[Tensor]:
-    leaves: list[Any] = optree.tree_leaves(chosen)
-    return [leaf for leaf in leaves if type(leaf) is Tensor]
+def _handles(chosen: Any) -> list[Tensor]:
+    return [leaf for leaf in optree.tree_leaves(chosen) if type(leaf) is Tensor]
 
 
 def _scalar(value: Any, what: str) -> Tensor:

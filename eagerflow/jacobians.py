@@ -114,7 +114,9 @@ def hessian(f: Function, argnums: int = 0) -> Function:
     second = jacobian(grad(f, argnums), argnums)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if -len(args) <= argnums < len(args) and any(np.iscomplexobj(x) for x in optree.tree_leaves(args[argnums])):
+        if -len(args) <= argnums < len(args) and any(
+            convert(x).dtype.kind == "c" for x in optree.tree_leaves(args[argnums])
+        ):
             raise GradientError(
                 "hessian: expected a real argument, got a complex one, for which no complex matrix is the Hessian; "
                 f"use ef.hvp, or real and imaginary parts as arguments\n  at {user_line()}"
@@ -154,8 +156,16 @@ def hvp(f: Function, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
     """
     numbers = tuple(range(len(primals)))
     gradient: Callable[..., Any] = grad(f, numbers)
-    given: Any = tuple(vectors)
-    fixed = [convert(v) for v in optree.tree_leaves(given)]
+    arguments: Any = tuple(primals)
+    try:
+        directions: Any = tuple(vectors)
+        given: list[Any] = optree.tree_structure(arguments).flatten_up_to(directions)
+    except ValueError as error:
+        raise ShapeError(f"hvp: the vectors have another structure than the primals: {error}") from None
+    fixed = [convert(v) for v in given]
+    for v, x in zip(fixed, optree.tree_leaves(arguments), strict=True):
+        if v.shape != np.shape(x):
+            raise ShapeError(f"hvp: a vector has shape {v.shape}, its primal {np.shape(x)}\n  at {user_line()}")
 
     def slope(*args: Any) -> Tensor:
         total: Any = 0.0

@@ -16,6 +16,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from eagerflow.ops.parallel import copy, each, parts, scratch
+
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
 
@@ -53,13 +57,24 @@ def _is_long(channels: int, kernel: Pair, dilation: Pair) -> bool:
     return channels * (kernel[1] if dilation[1] == 1 else 1) >= _LONG
 
 
-def _empty_images(xp: Any, last: bool, shape: tuple[int, ...], dtype: Any, zeros: bool = False) -> Any:
+def _empty(xp: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return an array for intermediate results."""
+    return scratch(name, shape, dtype) if xp is np else xp.empty(shape, dtype)
+
+
+def _copy(xp: Any, target: Any, source: Any) -> None:
+    if xp is np:
+        copy(target, source)
+    else:
+        target[...] = source
+
+
+def _empty_images(xp: Any, last: bool, shape: tuple[int, ...], dtype: Any) -> Any:
     """Return an array (G, C / G, N, H, W) for images, in memory with the channels last or (N, G, C / G, H, W)."""
     groups, channels, count, height, width = shape
-    make = xp.zeros if zeros else xp.empty
     if last:
-        return make((groups, count, height, width, channels), dtype).transpose(0, 4, 1, 2, 3)
-    return make((count, groups, channels, height, width), dtype).transpose(1, 2, 0, 3, 4)
+        return _empty(xp, "images", (groups, count, height, width, channels), dtype).transpose(0, 4, 1, 2, 3)
+    return _empty(xp, "images", (count, groups, channels, height, width), dtype).transpose(1, 2, 0, 3, 4)
 
 
 class _Patches:
@@ -81,7 +96,8 @@ class _Patches:
             images[:, :, :, top + size[0] :] = 0
             images[..., :left] = 0
             images[..., left + size[1] :] = 0
-            images[:, :, :, top : top + size[0], left : left + size[1]] = source
+            inside = images[:, :, :, top : top + size[0], left : left + size[1]]
+            _copy(xp, inside.transpose(2, 0, 1, 3, 4), source.transpose(2, 0, 1, 3, 4))
         else:
             images = source
         down, right_by = images.strides[3:]
@@ -102,17 +118,15 @@ class _Patches:
         self.groups = groups
         self.patches = self.out[0] * self.out[1]
         self.patch = channels * kernel[0] * kernel[1]
-        self.buffer: Any = None
 
     def __call__(self, block: slice) -> Any:
         """Return the patches (G, images * P, K) of the images in `block`."""
         part = self.view[:, block] if self.last else self.view[:, :, :, :, block]
-        if self.buffer is None or self.buffer.shape != part.shape:
-            self.buffer = self.xp.empty(part.shape, part.dtype)
-        self.buffer[...] = part
+        buffer = _empty(self.xp, "patches", part.shape, part.dtype)
+        _copy(self.xp, buffer, part)
         if self.last:
-            return self.buffer.reshape(self.groups, -1, self.patch)
-        return self.buffer.reshape(self.groups, self.patch, -1).swapaxes(1, 2)
+            return buffer.reshape(self.groups, -1, self.patch)
+        return buffer.reshape(self.groups, self.patch, -1).swapaxes(1, 2)
 
 
 def _gathered(xp: Any, g: Any, groups: int) -> Any:
@@ -143,7 +157,6 @@ def convolve(
         return result.reshape(count, outs, *x.shape[2:])
     patches = _Patches(xp, x, kernel, stride, padding, dilation, groups, dtype)
     result = xp.empty((count, groups, outs // groups, patches.patches), dtype)
-    scratch: Any = None
     for block in each_block(count, patches.patch * groups, patches.patches, dtype.itemsize):
         target = result[block]
         rows = patches(block)
@@ -152,14 +165,11 @@ def convolve(
             if shift is not None:
                 target += shift
             continue
-        if scratch is not None and scratch.shape[1] != rows.shape[1]:
-            scratch = None
-        scratch = xp.matmul(rows, matrix.swapaxes(1, 2), out=scratch)
-        products = scratch.reshape(groups, target.shape[0], patches.patches, -1).transpose(1, 0, 3, 2)
-        if shift is None:
-            target[...] = products
-        else:
-            xp.add(products, shift, out=target)
+        products = _empty(xp, "products", (groups, rows.shape[1], outs // groups), dtype)
+        xp.matmul(rows, matrix.swapaxes(1, 2), out=products)
+        if shift is not None:
+            products += shift.swapaxes(1, 2)
+        _copy(xp, target, products.reshape(groups, target.shape[0], patches.patches, -1).transpose(1, 0, 3, 2))
     return result.reshape(count, outs, *patches.out)
 
 
@@ -172,15 +182,13 @@ def weight_gradient(
     outs = g.shape[1]
     patches = _Patches(xp, x, kernel, stride, padding, dilation, groups, dtype)
     result: Any = None
-    scratch: Any = None
     for block in each_block(count, patches.patch * groups, patches.patches, dtype.itemsize, 1 << 14):
         rows = patches(block)
         part = _gathered(xp, g[block].astype(dtype, copy=False), groups)
         if result is None:
             result = xp.matmul(part, rows)
         else:
-            scratch = xp.matmul(part, rows, out=scratch)
-            result += scratch
+            result += xp.matmul(part, rows, out=_empty(xp, "products", result.shape, dtype))
     if result is None:
         return xp.zeros((outs, channels // groups, *kernel), dtype)
     return xp.ascontiguousarray(result.reshape(outs, *kernel, channels // groups).transpose(0, 3, 1, 2))
@@ -203,27 +211,34 @@ def input_gradient(
     matrix = _matrix(weight, groups, dtype)
     last = _is_long(channels, kernel, dilation)
     result = xp.empty((count, groups, channels, *size), dtype)
-    whole: Any = None
-    scratch: Any = None
     for block in each_block(count, matrix.shape[2] * groups, rows * cols, dtype.itemsize):
         part = _gathered(xp, g[block], groups)
         images = block.stop - block.start
-        if whole is None or whole.shape[2] != images:
-            shape = (groups, channels, images, size[0] + top + bottom, size[1] + left + right)
-            whole, scratch = _empty_images(xp, last, shape, dtype), None
-        whole[...] = 0
+        shape = (groups, channels, images, size[0] + top + bottom, size[1] + left + right)
+        whole = _empty_images(xp, last, shape, dtype)
+        sides = (part.shape[2], matrix.shape[2]) if last else (matrix.shape[2], part.shape[2])
+        products = _empty(xp, "patches", (groups, *sides), dtype)
         if last:
-            scratch = xp.matmul(part.swapaxes(1, 2), matrix, out=scratch)
-            patches = scratch.reshape(groups, images, rows, cols, *kernel, channels).transpose(0, 4, 5, 6, 1, 2, 3)
+            xp.matmul(part.swapaxes(1, 2), matrix, out=products)
+            patches = products.reshape(groups, images, rows, cols, *kernel, channels).transpose(0, 4, 5, 6, 1, 2, 3)
         else:
-            scratch = xp.matmul(matrix.swapaxes(1, 2), part, out=scratch)
-            patches = scratch.reshape(groups, *kernel, channels, images, rows, cols)
-        for i in range(kernel[0]):
-            down = i * dilation[0]
-            band = whole[:, :, :, down : down + (rows - 1) * stride[0] + 1 : stride[0]]
-            for j in range(kernel[1]):
-                right_by = j * dilation[1]
-                band[..., right_by : right_by + (cols - 1) * stride[1] + 1 : stride[1]] += patches[:, i, j]
-        inside = whole[:, :, :, top : top + size[0], left : left + size[1]]
-        result[block] = inside.transpose(2, 0, 1, 3, 4)
+            xp.matmul(matrix.swapaxes(1, 2), part, out=products)
+            patches = products.reshape(groups, *kernel, channels, images, rows, cols)
+        target = result[block].transpose(1, 2, 0, 3, 4)
+
+        def add(some: slice, whole: Any = whole, patches: Any = patches, target: Any = target) -> None:
+            whole, patches = whole[:, some], patches[:, :, :, some]
+            whole[...] = 0
+            for i in range(kernel[0]):
+                down = i * dilation[0]
+                band = whole[:, :, :, down : down + (rows - 1) * stride[0] + 1 : stride[0]]
+                for j in range(kernel[1]):
+                    right_by = j * dilation[1]
+                    band[..., right_by : right_by + (cols - 1) * stride[1] + 1 : stride[1]] += patches[:, i, j]
+            target[:, some] = whole[:, :, :, top : top + size[0], left : left + size[1]]
+
+        if xp is np:
+            each(add, parts(channels, products.size))
+        else:
+            add(slice(None))
     return result.reshape(count, groups * channels, *size)

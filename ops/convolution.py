@@ -26,20 +26,20 @@ Pads = tuple[Pair, Pair]
 
 
 def _convolve(xp: Any, x: Any, weight: Any, bias: Any, **attrs: Any) -> Any:
-    if winograd.pays(xp, x, weight, weight.shape[2:], **attrs):
+    if winograd.pays(xp, x, weight, weight.shape[:2], weight.shape[2:], **attrs):
         return winograd.convolve(x, weight, bias, attrs["padding"])
     return columns.convolve(xp, x, weight, bias, **attrs)
 
 
 def _convolve_to_input(xp: Any, g: Any, weight: Any, *, size: Pair, **attrs: Any) -> Any:
     # The sum over a 5 by 5 kernel's positions costs less than a transform of as many channels.
-    if weight.shape[2] == 3 and winograd.pays(xp, g, weight, weight.shape[2:], **attrs):
+    if weight.shape[2] == 3 and winograd.pays(xp, g, weight, weight.shape[:2], weight.shape[2:], **attrs):
         return winograd.input_gradient(g, weight, attrs["padding"])
     return columns.input_gradient(xp, g, weight, size=size, **attrs)
 
 
 def _convolve_to_weight(xp: Any, x: Any, g: Any, *, kernel: Pair, **attrs: Any) -> Any:
-    if winograd.pays(xp, x, g, kernel, **attrs):
+    if winograd.pays(xp, x, g, (x.shape[1], g.shape[1]), kernel, **attrs):
         return winograd.weight_gradient(x, g, kernel[0], attrs["padding"])
     return columns.weight_gradient(xp, x, g, kernel=kernel, **attrs)
 

@@ -15,6 +15,7 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops import parallel
 from eagerflow.ops.columns import padded
 from eagerflow.ops.convolution import pads, several
 
@@ -272,12 +273,15 @@ def _in_blocks(op: Op) -> None:
         block = max(1, _PIECE * count // max(1, *(item.size for item in arrays)))
         if block >= count:
             return kernel(np, *arrays, **attrs)
-        result: Any = None
-        for start in range(0, count, block):
-            part = kernel(np, *[item[start : start + block] for item in arrays], **attrs)
-            if result is None:
-                result = np.empty((count, *part.shape[1:]), part.dtype)
-            result[start : start + block] = part
+        specs = [Spec(item.shape, item.dtype) for item in arrays]
+        rule = op.infer(*specs, **attrs)
+        result = np.empty(rule.shape, rule.dtype)
+
+        def part(start: int) -> None:
+            stop = start + block
+            result[start:stop] = kernel(np, *[item[start:stop] for item in arrays], **attrs)
+
+        parallel.each(part, range(0, count, block))
         return result
 
     op.register_kernel("cpu", run)

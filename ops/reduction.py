@@ -184,7 +184,10 @@ def sum(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) 
     >>> ef.sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
     Tensor([4., 6.])
     """
-    return _reduce_sum(x if dtype is None else convert(x, dtype), axis, keepdims)
+    if dtype is None:
+        return _reduce_sum(x, axis, keepdims)
+    # In small integers NumPy computes modulo their size; so does a cast of the larger result.
+    return convert(_reduce_sum(convert(x, dtype), axis, keepdims), dtype)
 
 
 def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -268,7 +271,10 @@ def prod(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False)
     >>> ef.prod([[1.0, 2.0], [3.0, 4.0]], axis=0)
     Tensor([3., 8.])
     """
-    return _reduce_prod(x if dtype is None else convert(x, dtype), axis, keepdims)
+    if dtype is None:
+        return _reduce_prod(x, axis, keepdims)
+    # In small integers NumPy computes modulo their size; so does a cast of the larger result.
+    return convert(_reduce_prod(convert(x, dtype), axis, keepdims), dtype)
 
 
 # Logarithm of a sum of exponentials.

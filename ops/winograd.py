@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from eagerflow.ops.parallel import copy, scratch
+
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
 
@@ -26,25 +28,22 @@ _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 # Channels on both sides below which transforms cost more than multiplications save.
 _CHANNELS = 48
 # Bytes that what is kept of a block of images should not exceed.
-_CACHE = 32 << 20
+_CACHE = 24 << 20
 
 
 def pays(
-    xp: Any, a: Any, b: Any, kernel: Pair, *, stride: Pair, padding: Pads, dilation: Pair, groups: int
-) -> bool:
-    """Tell whether the convolution of two arrays, or a gradient of one, can be done in tiles and is faster then.
-
-    Whichever two of images, weights and results they are, their axes 0 and 1 but the batch are channels.
-    """
+    xp: Any, images: Any, other: Any, channels: Pair, kernel: Pair, *,
+    stride: Pair, padding: Pads, dilation: Pair, groups: int,
+) -> bool:  # fmt: skip
+    """Tell whether a convolution with these channels, or its gradient, is possible and faster in tiles."""
     return (
         xp is np
-        and a.dtype == b.dtype == np.float32
+        and images.dtype == other.dtype == np.float32
         and tuple(kernel) in ((3, 3), (5, 5))
         and stride == dilation == (1, 1)
         and groups == 1
-        and a.shape[1] >= _CHANNELS
-        and b.shape[1] >= _CHANNELS
-        and min(a.shape[2:]) >= _TILE
+        and min(channels) >= _CHANNELS
+        and min(images.shape[2:]) >= _TILE
         and max(map(max, padding)) < kernel[0]
     )
 
@@ -70,8 +69,11 @@ def _transforms(side: int) -> tuple[Any, Any, Any]:
 def _kernel(weight: Any, side: int) -> Any:
     """Return weights (O, C, r, r) transformed, (36, C, O)."""
     outs, channels = weight.shape[:2]
-    flat = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(side * side, channels * outs)
-    return np.matmul(_transforms(side)[1], flat).reshape(-1, channels, outs)
+    flat = scratch("weight", (side, side, channels, outs), weight.dtype)
+    copy(flat, weight.transpose(2, 3, 1, 0))
+    result = scratch("kernel", (_TILE * _TILE, channels * outs), weight.dtype)
+    np.matmul(_transforms(side)[1], flat.reshape(side * side, -1), out=result)
+    return result.reshape(-1, channels, outs)
 
 
 class _Tiles:
@@ -83,25 +85,29 @@ class _Tiles:
         self.step = _TILE + 1 - side
         self.grid = tuple(-(-length // self.step) for length in out)
         shape = [cells * self.step + side - 1 for cells in self.grid]
-        images = np.zeros((count, *shape, channels), x.dtype)
-        rows, columns = min(height, shape[0] - top), min(width, shape[1] - left)
-        images[:, top : top + rows, left : left + columns] = x[:, :, :rows, :columns].transpose(0, 2, 3, 1)
-        each, down, right, one = images.strides
+        images = scratch("images", (count, *shape, channels), x.dtype)
+        bottom, right = top + height, left + width
+        images[:, :top] = 0
+        images[:, bottom:] = 0
+        images[:, :, :left] = 0
+        images[:, :, right:] = 0
+        copy(images[:, top:bottom, left:right], x.transpose(0, 2, 3, 1))
+        each, down, aside, one = images.strides
         self.view = np.lib.stride_tricks.as_strided(
             images,
             (_TILE, _TILE, count, *self.grid, channels),
-            (down, right, each, down * self.step, right * self.step, one),
+            (down, aside, each, down * self.step, aside * self.step, one),
         )
         self.matrix = _transforms(side)[0]
-        self.scratch: Any = None
 
     def __call__(self, block: slice) -> Any:
         """Return the tiles (36, images * tiles, C) of the images in `block`."""
         view = self.view[:, :, block]
-        flat = np.ascontiguousarray(view).reshape(_TILE * _TILE, -1)
-        if self.scratch is None or self.scratch.shape != flat.shape:
-            self.scratch = np.empty(flat.shape, flat.dtype)
-        return np.matmul(self.matrix, flat, out=self.scratch).reshape(_TILE * _TILE, -1, view.shape[-1])
+        tiles = scratch("tiles", view.shape, view.dtype)
+        copy(tiles, view)
+        flat = tiles.reshape(_TILE * _TILE, -1)
+        result = np.matmul(self.matrix, flat, out=scratch("points", flat.shape, flat.dtype))
+        return result.reshape(_TILE * _TILE, -1, view.shape[-1])
 
 
 def _blocks(count: int, tiles: int, channels: int) -> list[slice]:
@@ -118,18 +124,19 @@ def convolve(x: Any, weight: Any, bias: Any, padding: Pads) -> Any:
     tiles = _Tiles(x, side, padding, out)
     back, step, grid = _transforms(side)[2], tiles.step, tiles.grid
     result = np.empty((x.shape[0], outs, *out), x.dtype)
-    scratch: Any = None
     for block in _blocks(x.shape[0], grid[0] * grid[1], x.shape[1] + outs):
         part = tiles(block)
-        if scratch is not None and scratch.shape[1] != part.shape[1]:
-            scratch = None
-        scratch = np.matmul(part, matrix, out=scratch)
-        flat = np.matmul(back, scratch.reshape(_TILE * _TILE, -1))
+        products = scratch("products", (*part.shape[:2], outs), x.dtype)
+        np.matmul(part, matrix, out=products)
+        flat = scratch("tiles", (step * step, part.shape[1] * outs), x.dtype)
+        np.matmul(back, products.reshape(_TILE * _TILE, -1), out=flat)
         if bias is not None:
             flat.reshape(-1, outs)[...] += bias
-        whole = flat.reshape(step, step, -1, *grid, outs).transpose(2, 5, 3, 0, 4, 1)
-        whole = whole.reshape(-1, outs, grid[0] * step, grid[1] * step)
-        result[block] = whole[:, :, : out[0], : out[1]]
+        target = result[block]
+        whole = scratch("points", (len(target), outs, grid[0], step, grid[1], step), x.dtype)
+        copy(whole, flat.reshape(step, step, -1, *grid, outs).transpose(2, 5, 3, 0, 4, 1))
+        whole = whole.reshape(len(target), outs, grid[0] * step, grid[1] * step)
+        copy(target, whole[:, :, : out[0], : out[1]])
     return result
 
 
@@ -141,22 +148,28 @@ def weight_gradient(x: Any, g: Any, side: int, padding: Pads) -> Any:
     step, grid = tiles.step, tiles.grid
     _, forth, back = _transforms(side)
     total: Any = None
-    whole: Any = None
     for block in _blocks(count, grid[0] * grid[1], x.shape[1] + outs):
         part = tiles(block)
-        images = block.stop - block.start
-        if whole is None or whole.shape[0] != images:
-            whole = np.zeros((images, grid[0] * step, grid[1] * step, outs), g.dtype)
-        whole[:, : out[0], : out[1]] = g[block].transpose(0, 2, 3, 1)
-        flat = whole.reshape(images, grid[0], step, grid[1], step, outs).transpose(2, 4, 0, 1, 3, 5)
-        products = np.matmul(back.T, flat.reshape(step * step, -1)).reshape(_TILE * _TILE, -1, outs)
-        products = np.matmul(part.swapaxes(1, 2), products)
-        total = products if total is None else np.add(total, products, out=total)
+        whole = scratch("whole", (block.stop - block.start, grid[0] * step, grid[1] * step, outs), g.dtype)
+        whole[:, out[0] :] = 0
+        whole[:, :, out[1] :] = 0
+        copy(whole[:, : out[0], : out[1]], g[block].transpose(0, 2, 3, 1))
+        view = whole.reshape(-1, grid[0], step, grid[1], step, outs).transpose(2, 4, 0, 1, 3, 5)
+        flat = scratch("tiles", view.shape, g.dtype)
+        copy(flat, view)
+        products = scratch("products", (_TILE * _TILE, part.shape[1], outs), g.dtype)
+        np.matmul(back.T, flat.reshape(step * step, -1), out=products.reshape(_TILE * _TILE, -1))
+        summed = scratch("kernel" if total is None else "summand", (_TILE * _TILE, x.shape[1], outs), g.dtype)
+        np.matmul(part.swapaxes(1, 2), products, out=summed)
+        total = summed if total is None else np.add(total, summed, out=total)
     channels = x.shape[1]
     if total is None:
         return np.zeros((outs, channels, side, side), x.dtype)
-    flat = np.matmul(forth.T, total.reshape(_TILE * _TILE, -1)).reshape(side, side, channels, outs)
-    return np.ascontiguousarray(flat.transpose(3, 2, 0, 1))
+    flat = scratch("weight", (side * side, channels * outs), g.dtype)
+    np.matmul(forth.T, total.reshape(_TILE * _TILE, -1), out=flat)
+    result = np.empty((outs, channels, side, side), g.dtype)
+    copy(result, flat.reshape(side, side, channels, outs).transpose(3, 2, 0, 1))
+    return result
 
 
 def input_gradient(g: Any, weight: Any, padding: Pads) -> Any:

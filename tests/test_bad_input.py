@@ -59,6 +59,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "conv2d",
     ),
     "text": (lambda: ef.sin("hello"), E.DTypeError, "hello|str"),
+    "integer beyond the dtype": (lambda: ef.ones(3, dtype="uint8") + 300, E.DTypeError, "add.*300.*uint8"),
     "bitwise on floats": (lambda: T & T, E.DTypeError, "bitwise_and.*float64"),
 }
 

@@ -329,7 +329,7 @@ class Counted(ef.nn.Module):
     """A Module with a counter and a running mean beside what is trained."""
 
     def __init__(self) -> None:
-        self.layers = [ef.nn.Linear(2, 3, dtype="float64"), ef.tanh]
+        self.layers: list[Any] = [ef.nn.Linear(2, 3, dtype="float64"), ef.tanh]
         self.norm = ef.nn.BatchNorm(3, dtype="float64")
         self.scale = ef.Variable(2.0)
         self.calls = ef.Variable(0, trainable=False)
@@ -351,15 +351,16 @@ def test_gradient_of_a_module_is_a_module() -> None:
     value, gradient = ef.value_and_grad(loss_of)(model, x)
     assert type(gradient) is Counted
     assert gradient.note == model.note
+    leaves: list[Any] = optree.tree_leaves(gradient)
     with ef.GradientTape() as tape:
         loss = loss_of(model, x)
     assert loss.item() == pytest.approx(value.item())
-    for (name, variable), mine in zip(model.named_variables(), optree.tree_leaves(gradient), strict=True):
+    for (name, variable), mine in zip(model.named_variables(), leaves, strict=True):
         assert (mine.shape, mine.dtype) == (variable.shape, variable.dtype), name
         if not variable.trainable:
             np.testing.assert_array_equal(mine.numpy(), np.zeros(variable.shape))
     theirs = iter(tape.gradient(loss, model.trainable_variables))
-    for (name, variable), mine in zip(model.named_variables(), optree.tree_leaves(gradient), strict=True):
+    for (name, variable), mine in zip(model.named_variables(), leaves, strict=True):
         if variable.trainable:
             np.testing.assert_allclose(mine.numpy(), next(theirs).numpy(), atol=1e-15, err_msg=name)
     optimizer = ef.optim.SGD(model, 0.1)
@@ -382,3 +383,18 @@ def test_other_derivatives_of_a_module() -> None:
     pull = ef.vjp(f, model)[1]
     assert type(pull(1.0)[0]) is ef.nn.Sequential
     assert type(ef.hvp(f, (model,), (gradient,))[0]) is ef.nn.Sequential
+
+
+def test_vectors_of_hvp_must_fit() -> None:
+    def f(x: Any) -> Any:
+        return ef.sum(x * x)
+
+    with pytest.raises(ef.errors.ShapeError, match="hvp: the vectors have another structure"):
+        ef.hvp(f, (3.0,), (1.0, 2.0))
+    with pytest.raises(ef.errors.ShapeError, match=r"hvp: a vector has shape \(1,\), its primal \(3,\)"):
+        ef.hvp(f, (np.ones(3),), (np.ones(1),))
+
+
+def test_custom_gradient_wants_a_pair() -> None:
+    with pytest.raises(ef.errors.GradientError, match="must return its result and a function"):
+        ef.custom_gradient(lambda x: x * 1.0)(2.0)

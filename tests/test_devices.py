@@ -121,6 +121,12 @@ def test_operations_run_where_their_inputs_are() -> None:
     assert ef.sum(x).item() == 4.0
 
 
+def test_python_scalars_meet_tensors_on_their_device() -> None:
+    x = ef.ones(3, device="far:0")
+    for y in (ef.searchsorted(x, 0.5), ef.multiply(x, 2.0), 1 - x, ef.where(x > 0, x, 0.0)):
+        assert repr(y.device) == "far:0"
+
+
 def test_tensors_on_two_devices_are_refused() -> None:
     x, y = ef.ones(3), ef.ones(3, device="far:0")
     for f in (lambda: x + y, lambda: ef.concat([x, y]), lambda: x @ y, lambda: ef.where(x > 0, x, y)):

@@ -276,3 +276,100 @@ def test_iteration_gives_rows_with_gradients_in_linear_time() -> None:
     assert len(x) == 3
     assert 5.0 in x
     assert 50.0 not in x
+
+
+def test_self_assignment_under_a_tape() -> None:
+    x = ef.asarray([1.0, 2.0, 3.0])
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        y = x * 1
+        y += y
+        y *= y
+        y -= y * 0.5
+        y[:] = y
+        y[0] = y[0]
+        y[::2] = y[::-2]  # the first and the last change places
+        s = ef.sum(y * ef.asarray([1.0, 10.0, 100.0]))
+    np.testing.assert_array_equal(y.numpy(), [18, 8, 2])
+    np.testing.assert_array_equal(tape.gradient(s, x).numpy(), [400, 80, 12])
+
+
+def test_an_operator_in_place_on_a_watched_tensor() -> None:
+    x = ef.asarray([1.0, 2.0])
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        x += x
+        s = ef.sum(x * x)
+    np.testing.assert_array_equal(x.numpy(), [2, 4])
+    np.testing.assert_array_equal(tape.gradient(s, x).numpy(), [8, 16])
+
+
+def test_views_of_views_keep_apart() -> None:
+    x = ef.asarray(np.arange(6.0))
+    y = x[::2]
+    z = y[::-1]
+    z[0], y[1], x[0] = 99.0, 5.0, 7.0
+    np.testing.assert_array_equal(x.numpy(), [7, 1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(y.numpy(), [0, 5, 4])
+    np.testing.assert_array_equal(z.numpy(), [99, 2, 0])
+
+
+def test_assignment_inside_a_gradient_function_changes_no_other_gradient() -> None:
+    @ef.custom_gradient
+    def f(a: Any) -> Any:
+        def gradient(g: Any) -> Any:
+            g[0] = 100.0
+            g *= 2.0
+            return g
+
+        return a * 1.0, gradient
+
+    x = ef.asarray([1.0, 2.0])
+    weights = ef.ones(2)
+    with ef.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = f(x)
+        both = y + x
+    for _ in range(2):
+        np.testing.assert_array_equal(tape.gradient(both, x, weights).numpy(), [201, 3])
+        np.testing.assert_array_equal(tape.gradient(y, x, weights).numpy(), [200, 2])
+    np.testing.assert_array_equal(weights.numpy(), [1, 1])
+
+
+def test_gradients_share_nothing_that_an_assignment_shows() -> None:
+    x, y, weights = ef.asarray([1.0, 2.0]), ef.asarray([3.0, 4.0]), ef.ones(2)
+    with ef.GradientTape(persistent=True) as tape:
+        tape.watch([x, y])
+        z = x + y
+    first, second = tape.gradient(z, [x, y], weights)
+    first[0] = 9.0
+    first += 1.0
+    for untouched in (second, weights, tape.gradient(z, x, weights)):
+        np.testing.assert_array_equal(untouched.numpy(), [1, 1])
+
+
+def test_indices_and_masks_may_change_after_their_use() -> None:
+    x = ef.asarray([1.0, 2.0, 3.0])
+    places, mask = ef.asarray([0, 1]), x > 1.0
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        y = x[places]
+        places[:] = 2
+        z = x * 1
+        z[mask] *= 5.0
+        mask[:] = False
+        s = ef.sum(y * y) + ef.sum(z)
+    np.testing.assert_array_equal(tape.gradient(s, x).numpy(), [3, 9, 5])
+
+
+def test_a_variable_may_change_after_its_use() -> None:
+    v = ef.Variable([1.0, 2.0])
+    with ef.GradientTape() as tape:
+        held = v.value
+        y = held * v
+        v.assign_add([1.0, 1.0])
+        v[0] = 100.0
+        v *= 3.0
+        s = ef.sum(y)
+    np.testing.assert_array_equal(held.numpy(), [1, 2])
+    np.testing.assert_array_equal(tape.gradient(s, v).numpy(), [2, 4])

@@ -39,7 +39,8 @@ class Eager(Interpreter):
     def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Run the kernel of the inputs' device."""
         weak = op.weak and not all(type(x) in _SCALARS for x in inputs)  # scalars alone have the default dtype
-        return run(op, [read(x, weak) for x in inputs], attrs)
+        device = next((x.device for x in inputs if isinstance(x, ArrayMethods)), None)
+        return run(op, [read(x, weak, device) for x in inputs], attrs)
 
 
 EAGER = Eager()
@@ -104,12 +105,14 @@ def ask(op: Op, *inputs: Any) -> Any:
 _SCALARS = (float, int, bool, complex)
 
 
-def read(x: Any, weak: bool) -> Any:
-    """Return an input as a Tensor; a Python scalar as it is where `weak`; None as it is."""
-    if type(x) is Tensor or (weak and type(x) in _SCALARS) or x is None:
+def read(x: Any, weak: bool, device: Device | None) -> Any:
+    """Return an input as a Tensor; a Python scalar as it is where `weak`, otherwise on `device`; None as it is."""
+    if type(x) is Tensor or x is None:
         return x
     if isinstance(x, ArrayMethods):
         return x._read()
+    if type(x) in _SCALARS:
+        return x if weak else convert(x, None, device)
     return convert(x)
 
 

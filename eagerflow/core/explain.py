@@ -65,7 +65,8 @@ def explain(op: Op, arrays: Any, attrs: dict[str, Any], error: Exception) -> Exc
         kind = ShapeError
     elif isinstance(error, IndexError):
         kind = IndexOutOfBoundsError
-    elif isinstance(error, TypeError | np.exceptions.DTypePromotionError):
+    elif isinstance(error, TypeError | np.exceptions.DTypePromotionError | OverflowError):
+        # An overflow here is a Python integer that the dtype beside it cannot hold.
         kind = DTypeError
     else:
         error.add_note(f"in {op.name}({came}{', ' if given else ''}{given}), called at {user_line()}")

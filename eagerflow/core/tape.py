@@ -69,8 +69,11 @@ class GradientTape:
     def __exit__(self, *exception: object) -> None:
         self._recorder.recording = False
         assert self._token is not None
-        active.reset(self._token)
-        self._token = None
+        token, self._token = self._token, None
+        try:
+            active.reset(token)
+        except ValueError:
+            raise GradientError("a tape is closed in the thread or asyncio task that opened it") from None
 
     def __del__(self) -> None:
         # Tensors that outlive the tape must not keep what it recorded.

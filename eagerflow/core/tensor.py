@@ -433,10 +433,8 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
             return convert(wrap(data, home), wanted, device)
         if _holds_tensors(value):
             return _convert_nested(value, wanted, device)
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise DTypeError("asarray: a Tensor has no mask; fill the masked array first, with value.filled(...)")
-        if isinstance(value, np.matrix):
-            raise DTypeError("asarray: operators of np.matrix mean something else; pass np.asarray(matrix)")
+        if isinstance(value, np.ndarray):
+            _check_subclass(value)
     try:
         array = np.asarray(value, wanted)
     except (ValueError, TypeError) as error:
@@ -455,6 +453,13 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
     home = devices.find(device)
     data = array if home.kind.array_type is np.ndarray else home.kind.from_host(array, home.index)
     return wrap(data, home)
+
+
+def _check_subclass(value: np.ndarray) -> None:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DTypeError("asarray: a Tensor has no mask; fill the masked array first, with value.filled(...)")
+    if isinstance(value, np.matrix):
+        raise DTypeError("asarray: operators of np.matrix mean something else; pass np.asarray(matrix)")
 
 
 def _holds_tensors(value: Any) -> bool:
