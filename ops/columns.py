@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.ops.parallel import copy, each, parts, scratch
+from eagerflow.ops.scratch import scratch
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
@@ -62,13 +62,6 @@ def _empty(xp: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return scratch(name, shape, dtype) if xp is np else xp.empty(shape, dtype)
 
 
-def _copy(xp: Any, target: Any, source: Any) -> None:
-    if xp is np:
-        copy(target, source)
-    else:
-        target[...] = source
-
-
 def _empty_images(xp: Any, last: bool, shape: tuple[int, ...], dtype: Any) -> Any:
     """Return an array (G, C / G, N, H, W) for images, in memory with the channels last or (N, G, C / G, H, W)."""
     groups, channels, count, height, width = shape
@@ -96,8 +89,7 @@ class _Patches:
             images[:, :, :, top + size[0] :] = 0
             images[..., :left] = 0
             images[..., left + size[1] :] = 0
-            inside = images[:, :, :, top : top + size[0], left : left + size[1]]
-            _copy(xp, inside.transpose(2, 0, 1, 3, 4), source.transpose(2, 0, 1, 3, 4))
+            images[:, :, :, top : top + size[0], left : left + size[1]] = source
         else:
             images = source
         down, right_by = images.strides[3:]
@@ -123,7 +115,7 @@ class _Patches:
         """Return the patches (G, images * P, K) of the images in `block`."""
         part = self.view[:, block] if self.last else self.view[:, :, :, :, block]
         buffer = _empty(self.xp, "patches", part.shape, part.dtype)
-        _copy(self.xp, buffer, part)
+        buffer[...] = part
         if self.last:
             return buffer.reshape(self.groups, -1, self.patch)
         return buffer.reshape(self.groups, self.patch, -1).swapaxes(1, 2)
@@ -169,7 +161,7 @@ def convolve(
         xp.matmul(rows, matrix.swapaxes(1, 2), out=products)
         if shift is not None:
             products += shift.swapaxes(1, 2)
-        _copy(xp, target, products.reshape(groups, target.shape[0], patches.patches, -1).transpose(1, 0, 3, 2))
+        target[...] = products.reshape(groups, target.shape[0], patches.patches, -1).transpose(1, 0, 3, 2)
     return result.reshape(count, outs, *patches.out)
 
 
@@ -224,21 +216,13 @@ def input_gradient(
         else:
             xp.matmul(matrix.swapaxes(1, 2), part, out=products)
             patches = products.reshape(groups, *kernel, channels, images, rows, cols)
-        target = result[block].transpose(1, 2, 0, 3, 4)
-
-        def add(some: slice, whole: Any = whole, patches: Any = patches, target: Any = target) -> None:
-            whole, patches = whole[:, some], patches[:, :, :, some]
-            whole[...] = 0
-            for i in range(kernel[0]):
-                down = i * dilation[0]
-                band = whole[:, :, :, down : down + (rows - 1) * stride[0] + 1 : stride[0]]
-                for j in range(kernel[1]):
-                    right_by = j * dilation[1]
-                    band[..., right_by : right_by + (cols - 1) * stride[1] + 1 : stride[1]] += patches[:, i, j]
-            target[:, some] = whole[:, :, :, top : top + size[0], left : left + size[1]]
-
-        if xp is np:
-            each(add, parts(channels, products.size))
-        else:
-            add(slice(None))
+        whole[...] = 0
+        for i in range(kernel[0]):
+            down = i * dilation[0]
+            band = whole[:, :, :, down : down + (rows - 1) * stride[0] + 1 : stride[0]]
+            for j in range(kernel[1]):
+                right_by = j * dilation[1]
+                band[..., right_by : right_by + (cols - 1) * stride[1] + 1 : stride[1]] += patches[:, i, j]
+        inside = whole[:, :, :, top : top + size[0], left : left + size[1]]
+        result[block] = inside.transpose(2, 0, 1, 3, 4)
     return result.reshape(count, groups * channels, *size)

@@ -15,7 +15,6 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
-from eagerflow.ops import parallel
 from eagerflow.ops.columns import padded
 from eagerflow.ops.convolution import pads, several
 
@@ -73,8 +72,11 @@ def _row_maxima(xp: Any, x: Any, window: Pair, stride: Pair, padding: Pads) -> t
 
 
 def _max_kernel(xp: Any, x: Any, *, window: Pair, stride: Pair, padding: Pads) -> Any:
-    _, rows, sides = _row_maxima(xp, x, window, stride, padding)
-    result = _highest(xp, rows, 2, window[0], stride[0], sides[0])
+    sides = _out_sides(x.shape[2:], window, stride, padding)
+    x = padded(xp, x, padding, _lowest(x.dtype))
+    # Along columns first: that shortens rows of memory that lie side by side, before those with gaps are read.
+    rows = _highest(xp, x, 2, window[0], stride[0], sides[0])
+    result = _highest(xp, rows, 3, window[1], stride[1], sides[1])
     # A window of one element gives a view of the input; a result is an array of its own.
     return result if result.base is None else result.copy()
 
@@ -273,15 +275,12 @@ def _in_blocks(op: Op) -> None:
         block = max(1, _PIECE * count // max(1, *(item.size for item in arrays)))
         if block >= count:
             return kernel(np, *arrays, **attrs)
-        specs = [Spec(item.shape, item.dtype) for item in arrays]
-        rule = op.infer(*specs, **attrs)
-        result = np.empty(rule.shape, rule.dtype)
-
-        def part(start: int) -> None:
-            stop = start + block
-            result[start:stop] = kernel(np, *[item[start:stop] for item in arrays], **attrs)
-
-        parallel.each(part, range(0, count, block))
+        result: Any = None
+        for start in range(0, count, block):
+            part = kernel(np, *[item[start : start + block] for item in arrays], **attrs)
+            if result is None:
+                result = np.empty((count, *part.shape[1:]), part.dtype)
+            result[start : start + block] = part
         return result
 
     op.register_kernel("cpu", run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import eagerflow as ef
 from eagerflow.core import Tensor
+from eagerflow.ops import winograd
 from eagerflow.ops.special import erf, erfc
 
 nn = ef.nn
@@ -348,6 +350,57 @@ def test_same_padding_divides_the_size_by_the_stride(size: int, kernel: int, str
     np.testing.assert_allclose(result.numpy(), expected, atol=1e-12)
     back = nn.conv2d_transpose(result, np.ones((1, 1, kernel, kernel)), stride=stride, padding="same")
     assert back.shape == (1, 1, side * stride, side * stride)
+
+
+# Height, width, kernel, stride and padding of convolutions that are done in tiles.
+TILED = [
+    (13, 13, 3, 1, 1),
+    (7, 15, 3, 1, ((0, 2), (1, 0))),
+    (6, 9, 4, 1, ((2, 1), (0, 3))),
+    (11, 8, 5, 1, 2),
+    (15, 17, 5, 2, 1),
+    (27, 30, 11, 4, 2),
+    (29, 24, 10, 4, ((0, 1), (3, 0))),
+]
+
+
+@pytest.mark.parametrize(("height", "width", "kernel", "stride", "padding"), TILED)
+def test_convolution_in_tiles_is_the_same_as_in_double_precision(
+    height: int, width: int, kernel: int, stride: int, padding: Any
+) -> None:
+    channels = -(-48 // stride**2)
+    arrays = normal(3, channels, height, width), normal(50, channels, kernel, kernel), normal(50)
+    singles = [array.astype(np.float32) for array in arrays]
+    assert winograd.pays(
+        np, singles[0], singles[1], (channels, 50), (kernel, kernel),
+        stride=(stride, stride), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1,
+    )  # fmt: skip
+
+    def function(x: Any, weight: Any, bias: Any) -> Tensor:
+        return nn.conv2d(x, weight, bias, stride, padding)
+
+    expected, exact = gradients(function, *[array.astype(np.float64) for array in singles])
+    result, found = gradients(function, *singles)
+    for mine, theirs in zip([result, *found], [expected, *exact], strict=True):
+        assert mine.dtype == np.float32
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_convolutions_in_several_threads_do_not_disturb_each_other() -> None:
+    images = [normal(4, 48, 12, 12, dtype=np.float32) for _ in range(8)]
+    weight = normal(48, 48, 3, 3, dtype=np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda x: nn.conv2d(x, weight, padding=1).numpy(), images * 3))
+    for x, result in zip(images * 3, together, strict=True):
+        np.testing.assert_array_equal(result, nn.conv2d(x, weight, padding=1).numpy())
+
+
+def test_a_convolution_in_tiles_leaves_earlier_results_alone() -> None:
+    x, weight = normal(2, 48, 12, 12, dtype=np.float32), normal(48, 48, 3, 3, dtype=np.float32)
+    result = nn.conv2d(x, weight)
+    before = result.numpy()
+    nn.conv2d(-x, weight)
+    np.testing.assert_array_equal(result.numpy(), before)
 
 
 def test_convolution_of_an_empty_batch() -> None:
