@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements, wrap
-from eagerflow.core.explain import explain
-from eagerflow.core.record import attach
-from eagerflow.devices import CPU0
+from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core.callers import attributed
 from eagerflow.ops.axes import reduced_shape, reduction_rule, some_axes
 from eagerflow.ops.cumulative import products_before, total_dtype
 from eagerflow.ops.exponential import exp
@@ -41,30 +39,14 @@ def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
 def reducer(op: Op) -> Callable[[Any, Any, Any], Tensor]:
     """Return ``reduce(x, axis, keepdims)``, with a short way for Tensors on the CPU.
 
-    It does what the general way does without its loops, as `callers.unary` does: on small arrays
-    the way to the kernel costs more than the kernel.
+    On small arrays the way to the kernel costs more than the kernel: see `callers.attributed`.
     """
-    kernel = op.kernel_for(CPU0)
-    keep_x, keep_out = op.keep(1, 1)
+    call = attributed(op)
 
     def reduce(x: Any, axis: Any, keepdims: Any) -> Tensor:
         if type(x) is not Tensor:
             x = convert(x)
-        attrs = {"axis": over(x, axis, op.name), "keepdims": bool(keepdims)}
-        if type(x) is not Tensor or x._device is not CPU0:
-            return op(x, **attrs)
-        source = x._data
-        try:
-            data = kernel(source, **attrs)
-        except Exception as error:
-            raise explain(op, (source,), attrs, error) from error
-        if type(data) is not np.ndarray:
-            data = np.asarray(data)
-        parent = x._rec
-        if parent is None:
-            return wrap(data, CPU0)
-        kept = (source if keep_x else None, data if keep_out else None)
-        return wrap(data, CPU0, attach(op, (parent,), kept, attrs, data.shape, data.dtype, CPU0))
+        return call(x, {"axis": over(x, axis, op.name), "keepdims": bool(keepdims)})
 
     return reduce
 

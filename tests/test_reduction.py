@@ -237,3 +237,14 @@ def test_small_integers_are_summed_modulo_their_size() -> None:
         result = mine(ef.asarray(x), dtype="int16")
         assert result.dtype == np.int16
         assert result.item() == theirs(x, dtype="int16")
+
+
+def test_a_kernel_registered_later_is_used_at_once() -> None:
+    op = ef.ops.registry()["max"]
+    before = op.kernel_for(ef.devices.CPU0)
+    try:
+        op.register_kernel("cpu", lambda x, *, axis, keepdims: before(x, axis=axis, keepdims=keepdims) + 100)
+        assert ef.max(ef.asarray([1.0, 3.0])).item() == 103.0
+    finally:
+        op.register_kernel("cpu", before)
+    assert ef.max(ef.asarray([1.0, 3.0])).item() == 3.0

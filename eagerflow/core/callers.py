@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core.dispatch import ARRAYS, EXTENSION, ask, current_interpreter
+from eagerflow.core.dispatch import ARRAYS, EXTENSION, SCALARS, ask, current_interpreter
 from eagerflow.core.explain import explain, two_devices
 from eagerflow.core.extension import fast
 from eagerflow.core.op import Op
@@ -24,7 +24,6 @@ from eagerflow.devices import CPU0, Device
 
 _ndarray = np.ndarray
 _asarray = np.asarray
-_WEAK = frozenset((float, int, bool, complex))
 
 if fast is not None:
     _plain = tuple(np.dtype(code) for code in "?bBhHiIlLqQefdFD")
@@ -160,12 +159,12 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
                 right = y._rec
                 if y._device is not device:
                     raise two_devices(op, (x, y))
-            elif type(y) in _WEAK:
+            elif type(y) in SCALARS:
                 second = y if first.dtype.num < EXTENSION else first.dtype.type(y)
                 right = None
             else:
                 return fallback(op, x, y)
-        elif type(y) is Tensor and type(x) in _WEAK:
+        elif type(y) is Tensor and type(x) in SCALARS:
             second = y._data
             first = x if second.dtype.num < EXTENSION else second.dtype.type(x)
             device = y._device

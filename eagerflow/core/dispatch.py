@@ -38,7 +38,7 @@ class Eager(Interpreter):
 
     def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Run the kernel of the inputs' device."""
-        weak = op.weak and not all(type(x) in _SCALARS for x in inputs)  # scalars alone have the default dtype
+        weak = op.weak and not all(type(x) in SCALARS for x in inputs)  # scalars alone have the default dtype
         device = next((x.device for x in inputs if isinstance(x, ArrayMethods)), None)
         return run(op, [read(x, weak, device) for x in inputs], attrs)
 
@@ -102,7 +102,7 @@ def ask(op: Op, *inputs: Any) -> Any:
     return current_interpreter.get().apply(op, inputs, {})
 
 
-_SCALARS = (float, int, bool, complex)
+SCALARS = frozenset((float, int, bool, complex))
 
 
 def read(x: Any, weak: bool, device: Device | None) -> Any:
@@ -111,7 +111,7 @@ def read(x: Any, weak: bool, device: Device | None) -> Any:
         return x
     if isinstance(x, ArrayMethods):
         return x._read()
-    if type(x) in _SCALARS:
+    if type(x) in SCALARS:
         return x if weak else convert(x, None, device)
     return convert(x)
 
