@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from benchmarks import import_time
+from benchmarks import import_time, overhead
 from benchmarks.harness import Result, machine, measure, show, table, verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +30,11 @@ def main(chosen: list[str]) -> None:
             for verdict in verdicts(result):
                 print(f"   {verdict}")
             results.append(result)
+    if not chosen or any(word in "overhead" for word in chosen):
+        print("== overhead of every op", flush=True)
+        page = overhead.report()
+        if not chosen:
+            overhead.RESULTS.write_text(f"{page}\nMedians on {machine()}.\n")
     if chosen and not any(word in "import_time" for word in chosen):
         return
     sentence = import_time.sentence()

@@ -1,4 +1,4 @@
-"""Gradients of your own: custom_gradient, and checkpoint, which recomputes instead of keeping."""
+"""Gradients of your own: custom_gradient."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import optree
-
-from eagerflow.core import ArrayMethods, Eager, GradientTape, Tensor, Variable, convert, interpret, is_inexact, wrap
+from eagerflow.core import ArrayMethods, Tensor, alias, convert, wrap
+from eagerflow.core.batching import Batching, repeated
 from eagerflow.core.explain import user_line
-from eagerflow.core.op import Op
-from eagerflow.core.pullback import output, restore
-from eagerflow.core.record import Record, Recorder, active, attach, recorders
+from eagerflow.core.forward import ForwardLevel, transpose
+from eagerflow.core.pullback import output
+from eagerflow.core.record import Record, attach
+from eagerflow.core.traced import innermost
 from eagerflow.errors import GradientError
 from eagerflow.gradients import Function
 
 
-class _CallOp:
+class CallOp:
     """The op of one call of a user's function, whose gradients come all at once."""
 
     no_gradient = None
@@ -37,16 +37,17 @@ class _CallOp:
         return self.plain[0]
 
 
-def _attach(op: Any, parents: tuple[Record | None, ...], saved: Any, results: list[Tensor], device: Any) -> Any:
+def attach_call(op: Any, parents: tuple[Record | None, ...], saved: Any, results: list[Tensor], device: Any) -> Any:
+    """Record the call of a function whose gradients come all at once."""
     shapes, dtypes = tuple(r.shape for r in results), tuple(r.dtype for r in results)
     return attach(op, parents, saved, None, shapes, dtypes, device)
 
 
-def _outputs(record: Record | None, results: list[Tensor]) -> list[Tensor]:
+def outputs_of(record: Record | None, results: list[Tensor]) -> list[Tensor]:
     """Return handles of the results that belong to `record`, which has several outputs."""
     if record is None:
-        return [wrap(r._data, r.device) for r in results]
-    return [wrap(r._data, r.device, output(record, i, r._data)) for i, r in enumerate(results)]
+        return [alias(r) for r in results]
+    return [alias(r, output(record, i, r)) for i, r in enumerate(results)]
 
 
 def custom_gradient(f: Function) -> Function:
@@ -72,7 +73,8 @@ def custom_gradient(f: Function) -> Function:
     Notes
     -----
     Complex gradients follow the convention of `GradientTape`. What `gradient` computes from the
-    arguments is itself differentiable, so that higher orders follow.
+    arguments is itself differentiable, so that higher orders follow. Forward mode (`jvp`, `hvp`, `hessian`) uses the
+    transpose of the gradient function, at the gradient zero where it is not linear.
 
     Examples
     --------
@@ -86,39 +88,127 @@ def custom_gradient(f: Function) -> Function:
 
     @functools.wraps(f)
     def call(*args: Any) -> Any:
-        tensors = [convert(arg) for arg in args]
-        pair: Any = f(*tensors)
-        if not (isinstance(pair, tuple) and len(pair) == 2 and callable(pair[1])):
-            raise GradientError(
-                f"custom_gradient: {getattr(f, '__name__', 'the function')} must return its result and a function for "
-                f"the gradient, got {type(pair).__name__}\n  at {user_line()}"
-            )
-        value, gradient = pair
-        single = isinstance(value, ArrayMethods)
-        results = [convert(item) for item in ((value,) if single else value)]
-
-        def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
-            given = gradient(*[_conj(item, like) for item, like in zip(g, results_like, strict=True)])
-            given = given if isinstance(given, tuple | list) else (given,)
-            if len(given) != len(shapes):
-                raise GradientError(
-                    f"custom_gradient: {call.__name__} has {len(shapes)} arguments but its gradient function "
-                    f"returned {len(given)} gradients"
-                )
-            return [_checked(item, shape, call.__name__) for item, shape in zip(given, shapes, strict=True)]
-
-        shapes = [tensor.shape for tensor in tensors]
-        results_like = [(r.shape, r.dtype, r.device) for r in results]
-        op: Any = _CallOp(getattr(f, "__name__", "custom_gradient"), gradients)
-        device = results[0].device
-        record = _attach(op, tuple(t._rec for t in tensors), None, results, device)
-        handles = _outputs(record, results)
-        return handles[0] if single else tuple(handles)
+        single, results = _run(f, [convert(arg) for arg in args])
+        return results[0] if single else tuple(results)
 
     return call
 
 
-def _conj(g: Tensor | None, like: Any) -> Tensor:
+def _run(f: Function, tensors: list[Tensor]) -> tuple[bool, list[Tensor]]:
+    """Call `f` and record its gradient function in place of what it did; tell if it has a single result."""
+    level = innermost(tensors)
+    if isinstance(level, Batching):
+        return _run_examples(f, tensors, level)
+    if isinstance(level, ForwardLevel):
+        return _run_forward(f, tensors, level)
+    single, results, gradient = _evaluate(f, tensors)
+    record = _record(f, tensors, tuple([t._rec for t in tensors]), results, gradient)
+    return single, outputs_of(record, results)
+
+
+def _evaluate(f: Function, tensors: list[Tensor]) -> tuple[bool, list[Tensor], Function]:
+    pair: Any = f(*tensors)
+    if not (isinstance(pair, tuple) and len(pair) == 2 and callable(pair[1])):
+        raise GradientError(
+            f"custom_gradient: {getattr(f, '__name__', 'the function')} must return its result and a function for "
+            f"the gradient, got {type(pair).__name__}\n  at {user_line()}"
+        )
+    value, gradient = pair
+    single = isinstance(value, ArrayMethods)
+    return single, [convert(item) for item in ((value,) if single else value)], gradient
+
+
+def _record(
+    f: Function, tensors: list[Tensor], parents: tuple[Record | None, ...], results: list[Tensor], gradient: Function
+) -> Record | None:
+    name = getattr(f, "__name__", "custom_gradient")
+    shapes = [tensor.shape for tensor in tensors]
+    results_like = [(r.shape, r.dtype, r.device) for r in results]
+
+    def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
+        given = gradient(*[weight_of(item, like) for item, like in zip(g, results_like, strict=True)])
+        given = given if isinstance(given, tuple | list) else (given,)
+        if len(given) != len(shapes):
+            raise GradientError(
+                f"custom_gradient: {name} has {len(shapes)} arguments but its gradient function "
+                f"returned {len(given)} gradients"
+            )
+        return [_checked(item, shape, name) for item, shape in zip(given, shapes, strict=True)]
+
+    op: Any = CallOp(name, gradients)
+    made: Record | None = attach_call(op, parents, None, results, results[0].device)
+    return made
+
+
+def _run_examples(f: Function, tensors: list[Tensor], level: Batching) -> tuple[bool, list[Tensor]]:
+    """Run `f` inside `vmap`: below it is a function of all examples with a gradient of its own."""
+    examples = [level.examples(t) for t in tensors]
+    evaluated: Any = None
+
+    def below(*values: Tensor) -> Any:
+        nonlocal evaluated
+        with level.running():
+            inside = [v if x is None else level.batched(v) for v, x in zip(values, examples, strict=True)]
+            evaluated = _evaluate(f, inside)
+        _, results, gradient = evaluated
+
+        def gradient_below(*gs: Tensor) -> tuple[Any, ...]:
+            with level.running():
+                given = gradient(*[level.batched(g) for g in gs])
+            given = given if isinstance(given, tuple | list) else (given,)
+            found = [None if g is None else _all_examples(level, convert(g)) for g in given]
+            # What all examples share gets the sum of their gradients.
+            return tuple(
+                g.sum(axis=0) if g is not None and x is None else g for g, x in zip(found, examples, strict=False)
+            )
+
+        return tuple(_all_examples(level, r) for r in results), gradient_below
+
+    _, results = _run(below, [t if x is None else x for t, x in zip(tensors, examples, strict=True)])
+    single, _, gradient = evaluated
+    handles: list[Tensor] = [level.batched(r) for r in results]
+    record = _record(f, tensors, tuple([level.followed(t) for t in tensors]), handles, gradient)
+    return single, outputs_of(record, handles)
+
+
+def _all_examples(level: Batching, value: Tensor) -> Tensor:
+    examples = level.examples(value)
+    return repeated(value, level.size) if examples is None else examples
+
+
+def _run_forward(f: Function, tensors: list[Tensor], level: ForwardLevel) -> tuple[bool, list[Tensor]]:
+    """Run `f` inside `jvp`: the tangents are those of which its gradient function is the transpose."""
+    pairs = [level.split(t) for t in tensors]
+    evaluated: Any = None
+
+    def below(*values: Tensor) -> Any:
+        nonlocal evaluated
+        evaluated = _evaluate(f, list(values))
+        _single, results, gradient = evaluated
+        return tuple(results), gradient
+
+    _, results = _run(below, [value for value, _ in pairs])
+    single, _, gradient = evaluated
+
+    def gradients_of(seeds: list[Tensor]) -> list[Any]:
+        given = gradient(*seeds)
+        given = given if isinstance(given, tuple | list) else (given,)
+        return [None if g is None else convert(g) for g in given]
+
+    moved: list[Any] = [None] * len(results)
+    if any(t is not None for _, t in pairs):
+        moved = transpose(gradients_of, results, [t for _, t in pairs])
+    handles: list[Tensor] = [level.dual(value, t) for value, t in zip(results, moved, strict=True)]
+    parents = tuple([level.followed(t) for t in tensors])
+    if not any(parents):
+        return single, handles
+    # Tapes inside see the traced values: their gradients move, too.
+    _, _, gradient = _evaluate(f, tensors)
+    return single, outputs_of(_record(f, tensors, parents, handles, gradient), handles)
+
+
+def weight_of(g: Tensor | None, like: Any) -> Tensor:
+    """Return the gradient of a result as users see it; zeros where nothing used the result."""
     shape, dtype, device = like
     if g is None:
         return wrap(device.kind.namespace.zeros(shape, dtype), device)
@@ -140,116 +230,3 @@ def _checked(gradient: Any, shape: tuple[int, ...], name: str) -> Tensor:
 
 def _zeros(like: Tensor, shape: tuple[int, ...]) -> Any:
     return like.device.kind.namespace.zeros(shape, like.dtype)
-
-
-class _Remember(Eager):
-    """Keeps what random ops drew, so that it can be drawn again."""
-
-    def __init__(self) -> None:
-        self.draws: list[dict[str, Any]] = []
-
-    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-        if op.effects == "random":
-            self.draws.append(attrs)
-        return super().apply(op, inputs, attrs)
-
-
-class _Replay(Eager):
-    """Lets random ops draw what they drew before."""
-
-    def __init__(self, draws: list[dict[str, Any]]) -> None:
-        self.draws = iter(draws)
-
-    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-        return super().apply(op, inputs, next(self.draws) if op.effects == "random" else attrs)
-
-
-def checkpoint(f: Function) -> Function:
-    """Let backward recompute `f` instead of keeping what it computed.
-
-    Parameters
-    ----------
-    f : callable
-        Of pytrees of Tensors; it may read Variables, and draw random numbers, which are drawn
-        again the same.
-
-    Returns
-    -------
-    callable
-        With the arguments and result of `f`. Only its arguments are kept for the gradient.
-
-    Raises
-    ------
-    GradientError
-        `f` uses a watched Tensor that is not among its arguments.
-
-    References
-    ----------
-    T. Chen, B. Xu, C. Zhang, C. Guestrin, "Training deep nets with sublinear memory cost", 2016.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.grad(ef.checkpoint(lambda x: ef.sum(ef.sin(x) ** 2)))(ef.asarray([0.0, 1.0]))
-    Tensor([0.        , 0.90929743])
-    """
-
-    @functools.wraps(f)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        arguments: Any = (args, kwargs)
-        leaves: list[Any]
-        leaves, structure = optree.tree_flatten(arguments, none_is_leaf=True)
-        positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, ArrayMethods) and is_inexact(leaf.dtype)]
-        tensors = [leaves[i]._read() for i in positions]
-
-        def run(arguments: list[Tensor]) -> Any:
-            replaced = list(leaves)
-            for position, argument in zip(positions, arguments, strict=True):
-                replaced[position] = argument
-            again, keywords = optree.tree_unflatten(structure, replaced)
-            return f(*again, **keywords)
-
-        probe = Recorder(watch_accessed=True)  # it never records: it only sees which Variables are read
-        remember = _Remember()
-        token = active.set((probe,))
-        try:
-            with interpret(remember):
-                out = run([wrap(t._data, t.device) for t in tensors])
-        finally:
-            active.reset(token)
-        variables = [source for source, _ in probe.leaves.values() if isinstance(source, Variable)]
-        probe.close()
-        results, out_structure = optree.tree_flatten(out)
-        results = [convert(result) for result in results]
-        if any(r._rec is not None and _is_recording(r._rec) for r in results):
-            raise GradientError(
-                f"checkpoint: {getattr(f, '__name__', 'the function')} uses a watched Tensor that is not among its "
-                f"arguments; pass it as one\n  at {user_line()}"
-            )
-        inexact = [r for r in results if is_inexact(r.dtype)]
-        if not inexact:
-            return out
-
-        def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
-            arguments = [restore(record, slot, tracked) for slot in range(len(tensors))]
-            with GradientTape() as tape, interpret(_Replay(remember.draws)):
-                tape.watch(arguments)
-                tape.watch(variables)
-                outputs = [r for r in map(convert, optree.tree_leaves(run(arguments))) if is_inexact(r.dtype)]
-            weights = [_conj(item, (o.shape, o.dtype, o.device)) for item, o in zip(g, outputs, strict=True)]
-            found = tape.gradient(outputs, [*arguments, *variables], weights, unconnected="zero")
-            return [item.conj() if item.dtype.kind == "c" else item for item in found]
-
-        parents = tuple([t._rec for t in tensors] + [v._read()._rec for v in variables])
-        saved = (*[t._data for t in tensors], *[None] * (len(variables) + 1))
-        op: Any = _CallOp("checkpoint", gradients)
-        record = _attach(op, parents, saved, inexact, inexact[0].device)
-        handles = iter(_outputs(record, inexact))
-        final = [next(handles) if is_inexact(r.dtype) else r for r in results]
-        return optree.tree_unflatten(out_structure, final)
-
-    return call
-
-
-def _is_recording(record: Record) -> bool:
-    return any(recorder.recording for recorder in recorders(record.tape))

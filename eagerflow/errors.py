@@ -15,12 +15,14 @@ ShapeError
 from __future__ import annotations
 
 __all__ = [
+    "AxisError",
     "CaptureError",
     "CheckpointError",
     "DTypeError",
     "DeviceError",
     "EagerflowError",
     "GradientError",
+    "GradientLostWarning",
     "IndexOutOfBoundsError",
     "MissingExtraError",
     "ShapeError",
@@ -43,12 +45,20 @@ class IndexOutOfBoundsError(EagerflowError, IndexError):
     """An index or a label outside the axis that it selects from."""
 
 
+class AxisError(ShapeError, IndexOutOfBoundsError):
+    """An axis that the array does not have, as `numpy.exceptions.AxisError` an error of values and of indices."""
+
+
 class DeviceError(EagerflowError, RuntimeError):
     """An unknown device, or tensors on devices that do not meet."""
 
 
 class GradientError(EagerflowError, RuntimeError):
     """A gradient that does not exist, with the reason."""
+
+
+class GradientLostWarning(UserWarning):
+    """A Tensor that a tape follows becomes plain numbers, which it does not follow."""
 
 
 class CaptureError(EagerflowError, RuntimeError):

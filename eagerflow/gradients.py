@@ -1,14 +1,16 @@
-"""Derivatives of functions: grad, value_and_grad, vjp and jvp, over any pytree."""
+"""Derivatives of functions: grad, value_and_grad, vjp, jvp and linearize, over any pytree."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import optree
 
-from eagerflow.core import ArrayMethods, GradientTape, Tensor, Variable, convert, is_inexact, wrap
+from eagerflow.core import ArrayMethods, GradientTape, Tensor, Variable, alias, convert, is_inexact, wrap
 from eagerflow.core.explain import user_line
+from eagerflow.core.forward import ForwardLevel
 from eagerflow.errors import DTypeError, GradientError, ShapeError
 from eagerflow.ops.conversion import identity
 
@@ -32,7 +34,7 @@ def fresh(value: Any, what: str) -> Tensor:
         )
     if tensor._rec is not None:
         return identity(tensor)
-    return wrap(tensor._data, tensor.device)
+    return alias(tensor)
 
 
 def _fresh_arguments(args: tuple[Any, ...], argnums: Sequence[int], what: str) -> tuple[list[Any], list[Any]]:
@@ -59,13 +61,13 @@ def _gradients(tape: GradientTape, target: Any, chosen: list[Any], weights: Any 
     leaves: list[Any]
     leaves, structure = optree.tree_flatten(tree)
     rest = iter(tape.gradient(target, _handles(chosen), weights, unconnected="zero"))
-    every: Any = [next(rest) if type(leaf) is Tensor else leaf._read() * 0 for leaf in leaves]
+    every: Any = [next(rest) if isinstance(leaf, Tensor) else leaf._read() * 0 for leaf in leaves]
     gradients: Any = optree.tree_unflatten(structure, every)
     return list(gradients)
 
 
 def _handles(chosen: Any) -> list[Tensor]:
-    return [leaf for leaf in optree.tree_leaves(chosen) if type(leaf) is Tensor]
+    return [leaf for leaf in optree.tree_leaves(chosen) if isinstance(leaf, Tensor)]
 
 
 def _scalar(value: Any, what: str) -> Tensor:
@@ -249,9 +251,9 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
 
     Notes
     -----
-    A vector-Jacobian product is linear in its vector, so its own gradient with respect to that
-    vector is the Jacobian-vector product: two backward passes, and no second set of rules
-    (J. Townsend, "A new trick for calculating Jacobian vector products", 2017).
+    Each op carries the tangents of its inputs to its result while it runs, by the forward rule in its declaration: one
+    pass, and nothing is kept. Of a complex argument the tangent is a complex direction; a holomorphic function
+    multiplies it by its derivative.
 
     Examples
     --------
@@ -259,25 +261,108 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
     >>> ef.jvp(lambda x: x ** 2, [ef.asarray([1.0, 2.0])], [ef.asarray([1.0, 10.0])])
     (Tensor([1., 4.]), Tensor([ 2., 40.]))
     """
+    level, duals = _duals(primals, tangents)
+    with level.running():
+        out = f(*duals)
+    leaves, structure = optree.tree_flatten(out)
+    pairs = [level.split(convert(leaf)) for leaf in leaves]
+    moved = [_zeros(value) if tangent is None else tangent for value, tangent in pairs]
+    return structure.unflatten([value for value, _ in pairs]), structure.unflatten(moved)
+
+
+def _duals(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[ForwardLevel, Any]:
+    """Return a level of forward mode, and the primals with their tangents at that level."""
     if len(primals) != len(tangents):
         raise ShapeError(f"jvp: {len(primals)} primals but {len(tangents)} tangents")
+    arguments: Any = tuple(primals)
+    directions: Any = tuple(tangents)
+    leaves, structure = optree.tree_flatten(arguments)
+    try:
+        given = structure.flatten_up_to(directions)
+    except ValueError as error:
+        raise ShapeError(f"jvp: the tangents have another structure than the primals: {error}") from None
+    level = ForwardLevel()
+    return level, structure.unflatten([_dual(level, x, t) for x, t in zip(leaves, given, strict=True)])
+
+
+def _dual(level: ForwardLevel, primal: Any, tangent: Any) -> Any:
+    value = convert(primal)
+    if not is_inexact(value.dtype):
+        # A counter or a label in an argument stays where it is.
+        if tangent is not None and np.any(convert(tangent).numpy()):
+            raise GradientError(
+                f"jvp: a primal has dtype {value.dtype}, along which there is no direction but None or zeros"
+                f"\n  at {user_line()}"
+            )
+        return value
+    if tangent is None:
+        return level.dual(value, None)
+    t = convert(tangent, None, value.device)
+    if t.shape != value.shape:
+        raise ShapeError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}\n  at {user_line()}")
+    if t.dtype.kind == "c" and value.dtype.kind != "c":
+        raise DTypeError(f"jvp: a tangent has dtype {t.dtype}, its primal {value.dtype}\n  at {user_line()}")
+    return level.dual(value, t if t.dtype == value.dtype else t.astype(value.dtype))
+
+
+def _zeros(value: Tensor) -> Tensor:
+    return wrap(value.device.kind.namespace.zeros(value.shape, value.dtype), value.device)
+
+
+def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
+    """Return ``f(*primals)`` and its derivative there, as a function of the direction.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a pytree of Tensors.
+    *primals : pytree of array_like
+        Its arguments.
+
+    Returns
+    -------
+    out : pytree of Tensor
+        ``f(*primals)``.
+    jvp_fn : callable
+        Takes tangents like the primals, and returns the tangent of `out`. It may be called any number of times; `f` is
+        not evaluated again.
+
+    Notes
+    -----
+    The gradient of `f` is linear in the gradient of the result; its own gradient with respect to that is the
+    Jacobian-vector product, of which everything that depends on the primals alone is computed once
+    (J. Townsend, "A new trick for calculating Jacobian vector products", 2017).
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> out, jvp_fn = ef.linearize(lambda x: x ** 2, ef.asarray([1.0, 2.0]))
+    >>> jvp_fn(ef.asarray([1.0, 10.0]))
+    Tensor([ 2., 40.])
+    """
     out, vjp_fn = vjp(f, *primals)
     leaves, structure = optree.tree_flatten(out)
-    dummies = [wrap(leaf.device.kind.namespace.zeros_like(leaf._data), leaf.device) for leaf in leaves]
-    with GradientTape() as tape:
-        tape.watch(dummies)
-        gradients = vjp_fn(optree.tree_unflatten(structure, dummies))
-    directions = _like(tuple(tangents), gradients, "jvp")
-    for tangent, gradient in zip(optree.tree_leaves(directions), optree.tree_leaves(gradients), strict=True):
-        if tangent.shape != gradient.shape:
-            raise ShapeError(f"jvp: a tangent has shape {tangent.shape}, its primal {gradient.shape}")
-    # A gradient on which the vector has no influence is no function of it: leave it out.
-    pairs = [
-        (g, d)
-        for g, d in zip(optree.tree_leaves(gradients), optree.tree_leaves(directions), strict=True)
-        if g._rec is not None
-    ]
-    if not pairs:
-        return out, optree.tree_unflatten(structure, dummies)
-    tangent_out = tape.gradient([g for g, _ in pairs], dummies, [d for _, d in pairs], unconnected="zero")
-    return out, optree.tree_unflatten(structure, tangent_out)
+    seeds = [_zeros(leaf) for leaf in leaves]
+    with GradientTape(persistent=True) as tape:
+        tape.watch([seed for seed in seeds if is_inexact(seed.dtype)])
+        gradients = vjp_fn(structure.unflatten(seeds))
+    inexact = [seed for seed in seeds if is_inexact(seed.dtype)]
+
+    def jvp_fn(*tangents: Any) -> Any:
+        if len(tangents) != len(primals):
+            raise ShapeError(f"linearize: {len(primals)} primals but {len(tangents)} tangents")
+        directions = _like(tuple(tangents), gradients, "linearize")
+        pairs = list(zip(optree.tree_leaves(gradients), optree.tree_leaves(directions), strict=True))
+        for gradient, tangent in pairs:
+            if tangent.shape != gradient.shape:
+                raise ShapeError(f"linearize: a tangent has shape {tangent.shape}, its primal {gradient.shape}")
+        # A gradient on which the seeds have no influence is no function of them: leave it out.
+        moving = [(g, t) for g, t in pairs if g._rec is not None]
+        found = [None] * len(inexact)
+        if moving:
+            found = tape.gradient([g for g, _ in moving], inexact, [t for _, t in moving], unconnected="none")
+        rest = iter(found)
+        made = [next(rest) if is_inexact(seed.dtype) else None for seed in seeds]
+        return structure.unflatten([_zeros(x) if t is None else t for x, t in zip(leaves, made, strict=True)])
+
+    return out, jvp_fn

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optree
 
-from eagerflow.core import Tensor, convert
+from eagerflow.core import Tensor, convert, wrap
 from eagerflow.core.explain import user_line
 from eagerflow.errors import GradientError, ShapeError
-from eagerflow.gradients import Function, grad, vjp
-from eagerflow.ops.joining import stack
+from eagerflow.gradients import Function, fresh, grad, jvp, vjp
+from eagerflow.ops.joining import concat
+from eagerflow.ops.transposition import moveaxis
+from eagerflow.vectorize import vmap
 
 
-def jacobian(f: Function, argnums: int = 0) -> Function:
+def jacobian(
+    f: Function, argnums: int = 0, mode: Literal["reverse", "forward"] = "reverse", chunk_size: int | None = None
+) -> Function:
     """Return a function that gives the Jacobian of `f`.
 
     Parameters
@@ -24,12 +28,21 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
         Returns a pytree of Tensors of any shapes.
     argnums : int
         Which positional argument to differentiate; it may be a pytree of arrays.
+    mode : {"reverse", "forward"}
+        Row by row, which suits few outputs, or column by column, which suits few inputs.
+    chunk_size : int, optional
+        How many rows or columns to compute at once; all if not given. Fewer take less memory.
 
     Returns
     -------
     callable
         With the arguments of `f`; returns, for each output of shape o, the structure of the
         argument with, for each array of shape s, a Tensor of shape ``o + s``.
+
+    Raises
+    ------
+    ShapeError
+        At the call: `argnums` names no argument; a `chunk_size` below 1, or an unknown `mode`, at once.
 
     Notes
     -----
@@ -43,6 +56,11 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
     Tensor([[2., 1., 0.],
             [0., 4., 0.]])
     """
+    if mode not in ("reverse", "forward"):
+        raise ShapeError(f"jacobian: mode is 'reverse' or 'forward', got {mode!r}\n  at {user_line()}")
+    if chunk_size is not None and chunk_size < 1:
+        raise ShapeError(f"jacobian: chunk_size is 1 or more, got {chunk_size}\n  at {user_line()}")
+    compute = _reverse if mode == "reverse" else _forward
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not -len(args) <= argnums < len(args):
@@ -52,38 +70,83 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
         def of_one(argument: Any) -> Any:
             return f(*args[:position], argument, *args[position + 1 :], **kwargs)
 
-        out, vjp_fn = vjp(of_one, args[position])
-        outputs, structure = optree.tree_flatten(out)
-
-        def rows_of(index: int) -> Any:
-            output = outputs[index]
-            basis = np.eye(output.size, dtype=output.dtype).reshape((output.size, *output.shape))
-            zeros = [np.zeros(other.shape, other.dtype) for other in outputs]
-
-            def along(factor: complex) -> Any:
-                rows = []
-                for vector in basis * factor if output.size else np.zeros((1, *output.shape), output.dtype):
-                    vectors = [vector if i == index else zero for i, zero in enumerate(zeros)]
-                    rows.append(vjp_fn(optree.tree_unflatten(structure, vectors))[0])
-                return optree.tree_map(lambda *row: _stack(row, output), *rows)
-
-            first = along(1)
-            if output.dtype.kind != "c" or all(leaf.dtype.kind == "c" for leaf in optree.tree_leaves(first)):
-                return first
-            # A gradient with respect to real numbers is real: that of the imaginary part is another one.
-            return optree.tree_map(lambda re, im: re if re.dtype.kind == "c" else re + im * 1j, first, along(1j))
-
-        return optree.tree_unflatten(structure, [rows_of(index) for index in range(len(outputs))])
+        return compute(of_one, args[position], chunk_size)
 
     return call
 
 
-def _stack(rows: Sequence[Tensor], output: Tensor) -> Tensor:
-    stacked = stack(list(rows))[: output.size].reshape(output.shape + rows[0].shape)
-    return stacked.conj() if stacked.dtype.kind == "c" else stacked
+def _reverse(f: Function, argument: Any, chunk_size: int | None) -> Any:
+    """Return the Jacobian of a function of one tree, from the gradients of all elements of its results."""
+    out, vjp_fn = vjp(f, argument)
+    outputs, structure = optree.tree_flatten(out)
+
+    def rows_of(index: int) -> Any:
+        output = outputs[index]
+
+        def along(factor: complex) -> Any:
+            def row(vector: Any) -> Any:
+                zeros = [wrap(x.device.kind.namespace.zeros(x.shape, x.dtype), x.device) for x in outputs]
+                return vjp_fn(optree.tree_unflatten(structure, [*zeros[:index], vector, *zeros[index + 1 :]]))[0]
+
+            rows = in_chunks(row, basis(output, factor), chunk_size)
+            return optree.tree_map(lambda x: _conj(x.reshape(output.shape + x.shape[1:])), rows)
+
+        first = along(1)
+        if output.dtype.kind != "c" or all(leaf.dtype.kind == "c" for leaf in optree.tree_leaves(first)):
+            return first
+        # A gradient with respect to real numbers is real: that of the imaginary part is another one.
+        return optree.tree_map(lambda re, im: re if re.dtype.kind == "c" else re + im * 1j, first, along(1j))
+
+    return optree.tree_unflatten(structure, [rows_of(index) for index in range(len(outputs))])
 
 
-def hessian(f: Function, argnums: int = 0) -> Function:
+def _forward(f: Function, argument: Any, chunk_size: int | None) -> Any:
+    """Return the Jacobian of a function of one tree, from its derivatives along all elements of the tree."""
+    leaves, structure = optree.tree_flatten(argument)
+    inputs = [fresh(leaf, "jacobian") for leaf in leaves]
+    primal = structure.unflatten(inputs)
+
+    def columns_of(index: int) -> Any:
+        own = inputs[index]
+
+        def column(vector: Any) -> Any:
+            directions = [vector if i == index else None for i in range(len(inputs))]
+            return _moved(f, primal, structure.unflatten(directions))
+
+        columns = in_chunks(column, basis(own, 1), chunk_size)
+        return optree.tree_map(
+            lambda x: moveaxis(x.reshape(own.shape + x.shape[1:]), tuple(range(own.ndim)), tuple(range(-own.ndim, 0))),
+            columns,
+        )
+
+    columns = [columns_of(index) for index in range(len(inputs))]
+    return optree.tree_map(lambda *parts: structure.unflatten(parts), *columns)
+
+
+def _moved(f: Function, primal: Any, direction: Any) -> Any:
+    return jvp(f, (primal,), (direction,))[1]
+
+
+def basis(like: Tensor, factor: complex) -> Tensor:
+    """Return the unit vectors of the space of arrays like this one, times a factor, along a new first axis."""
+    vectors = np.eye(like.size, dtype=like.dtype) * np.asarray(factor, like.dtype)
+    return convert(vectors.reshape((like.size, *like.shape)), None, like.device)
+
+
+def in_chunks(f: Function, vectors: Tensor, chunk_size: int | None) -> Any:
+    """Return ``vmap(f)(vectors)``, some of the vectors at a time."""
+    count = vectors.shape[0]
+    if chunk_size is None or chunk_size >= count:
+        return vmap(f)(vectors)
+    parts = [vmap(f)(vectors[start : start + chunk_size]) for start in range(0, count, chunk_size)]
+    return optree.tree_map(lambda *pieces: concat(pieces), *parts)
+
+
+def _conj(x: Tensor) -> Tensor:
+    return x.conj() if x.dtype.kind == "c" else x
+
+
+def hessian(f: Function, argnums: int = 0, chunk_size: int | None = None) -> Function:
     """Return a function that gives the Hessian of a scalar `f`.
 
     Parameters
@@ -92,6 +155,8 @@ def hessian(f: Function, argnums: int = 0) -> Function:
         Returns a real scalar Tensor.
     argnums : int
         Which positional argument to differentiate.
+    chunk_size : int, optional
+        How many columns to compute at once; all if not given. Fewer take less memory.
 
     Returns
     -------
@@ -104,6 +169,10 @@ def hessian(f: Function, argnums: int = 0) -> Function:
         At the call: an argument is complex. How the gradient of a real function changes with a complex
         argument is no complex matrix; `hvp` tells it for any direction.
 
+    Notes
+    -----
+    The derivative of the gradient, forward over reverse, along all elements of the argument at once.
+
     Examples
     --------
     >>> import eagerflow as ef
@@ -111,7 +180,7 @@ def hessian(f: Function, argnums: int = 0) -> Function:
     Tensor([[4., 2.],
             [2., 0.]])
     """
-    second = jacobian(grad(f, argnums), argnums)
+    second = jacobian(grad(f, argnums), argnums, "forward", chunk_size)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if -len(args) <= argnums < len(args) and any(
@@ -145,7 +214,7 @@ def hvp(f: Function, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
 
     Notes
     -----
-    The gradient of ``grad(f) · v`` (B. Pearlmutter, "Fast exact multiplication by the
+    The derivative of ``grad(f)`` along v, forward over reverse (B. Pearlmutter, "Fast exact multiplication by the
     Hessian", 1994): about twice the cost of a gradient.
 
     Examples
@@ -159,7 +228,8 @@ def hvp(f: Function, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
     arguments: Any = tuple(primals)
     try:
         directions: Any = tuple(vectors)
-        given: list[Any] = optree.tree_structure(arguments).flatten_up_to(directions)
+        structure = optree.tree_structure(arguments)
+        given: list[Any] = structure.flatten_up_to(directions)
     except ValueError as error:
         raise ShapeError(f"hvp: the vectors have another structure than the primals: {error}") from None
     fixed = [convert(v) for v in given]
@@ -167,12 +237,5 @@ def hvp(f: Function, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
         if v.shape != np.shape(x):
             raise ShapeError(f"hvp: a vector has shape {v.shape}, its primal {np.shape(x)}\n  at {user_line()}")
 
-    def slope(*args: Any) -> Tensor:
-        total: Any = 0.0
-        for g, v in zip(optree.tree_leaves(gradient(*args)), fixed, strict=True):
-            product = (g * v.conj()).real if g.dtype.kind == "c" else g * v
-            total = total + product.sum()
-        return total
-
-    result: tuple[Any, ...] = grad(slope, numbers)(*primals)
-    return result
+    along: Any = optree.tree_unflatten(structure, fixed)
+    return tuple(jvp(gradient, primals, along)[1])

@@ -9,10 +9,13 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, same, unary
 from eagerflow.ops.axes import some_axes
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import flag, number
 from eagerflow.ops.declare import elementwise, ufunc_rule
+from eagerflow.ops.error_functions import erf
 from eagerflow.ops.exponential import exp
+from eagerflow.ops.precision import add_up, floating, in_pieces, single
 from eagerflow.ops.selection import where
-from eagerflow.ops.special import erf, floating, in_pieces, single
 
 __all__ = [
     "elu",
@@ -59,6 +62,7 @@ relu = elementwise(
 )  # fmt: skip
 
 
+@single
 def _leaky_relu_kernel(xp: Any, x: Any, *, slope: float) -> Any:
     x = floating(xp, x)
     return xp.where(x > 0, x, x * slope)
@@ -97,18 +101,20 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
     >>> ef.nn.leaky_relu([-1.0, 2.0], 0.1)
     Tensor([-0.1,  2. ])
     """
-    result: Tensor = _leaky_relu(x, slope=float(negative_slope))
+    result: Tensor = _leaky_relu(x, slope=float(number(negative_slope, "leaky_relu", "negative_slope")))
     return result
 
 
 # Smooth ones.
 
 # Beyond these, exp of the negative overflows; sigmoid is 0 to the last digit but denormal ones.
-_LIMIT = {"e": 11.0, "f": 88.0, "d": 708.0}
+_LIMIT = {"f": 88.0, "d": 708.0}
 
 
 def _sigmoid_kernel(xp: Any, x: Any) -> Any:
     x = floating(xp, x)
+    if x.itemsize < 4:
+        return _sigmoid_kernel(xp, x.astype(np.float32)).astype(x.dtype)
     value = xp.asarray(xp.maximum(x, -_LIMIT.get(x.dtype.char, 88.0)))
     xp.negative(value, out=value)
     xp.exp(value, out=value)
@@ -118,6 +124,8 @@ def _sigmoid_kernel(xp: Any, x: Any) -> Any:
 
 def _softplus_kernel(xp: Any, x: Any) -> Any:
     x = floating(xp, x)
+    if x.itemsize < 4:
+        return _softplus_kernel(xp, x.astype(np.float32)).astype(x.dtype)
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -141,6 +149,8 @@ log_sigmoid = elementwise(
 
 def _silu_kernel(xp: Any, x: Any) -> Any:
     x = floating(xp, x)
+    if x.itemsize < 4:
+        return _silu_kernel(xp, x.astype(np.float32)).astype(x.dtype)
     value = _sigmoid_kernel(xp, x)
     value *= x
     return value
@@ -160,6 +170,7 @@ silu = elementwise(
 )  # fmt: skip
 
 
+@single
 def _elu_kernel(xp: Any, x: Any, *, alpha: float) -> Any:
     x = floating(xp, x)
     return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
@@ -204,7 +215,7 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     >>> ef.nn.elu([-1.0, 2.0])
     Tensor([-0.63212056,  2.        ])
     """
-    result: Tensor = _elu(x, alpha=float(alpha))
+    result: Tensor = _elu(x, alpha=float(number(alpha, "elu", "alpha")))
     return result
 
 
@@ -329,7 +340,7 @@ def gelu(x: Any, approximate: bool = False) -> Tensor:
     >>> ef.nn.gelu([-1.0, 2.0])
     Tensor([-0.15865525,  1.95449974])
     """
-    result: Tensor = (_gelu_tanh if approximate else _gelu)(x)
+    result: Tensor = (_gelu_tanh if flag(approximate, "gelu", "approximate") else _gelu)(x)
     return result
 
 
@@ -355,6 +366,8 @@ def exponentials(xp: Any, x: Any, axis: Any) -> tuple[Any, Any, Any]:
 
 def _softmax_kernel(xp: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
     x = floating(xp, x)
+    if x.itemsize < 4:
+        return _softmax_kernel(xp, x.astype(np.float32), axis=axis).astype(x.dtype)
     if not x.size:
         return x
     value, total, _ = exponentials(xp, x, axis)
@@ -364,6 +377,8 @@ def _softmax_kernel(xp: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
 
 def _log_softmax_kernel(xp: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
     x = floating(xp, x)
+    if x.itemsize < 4:
+        return _log_softmax_kernel(xp, x.astype(np.float32), axis=axis).astype(x.dtype)
     if not x.size:
         return x
     value = xp.asarray(x - x.max(axis=axis, keepdims=True))
@@ -377,7 +392,9 @@ _softmax = Op(
     inputs="x",
     infer=_softmax_rule,
     sample=_sample_softmax,
-    vjp=lambda g, out, axis: (g - (g * out).sum(axis=axis, keepdims=True)) * out,
+    vjp=lambda g, out, axis: (g - add_up(g * out, axis)) * out,
+    jvp=lambda t, out, axis: (t - add_up(t * out, axis)) * out,
+    batch=along("axis"),
     flops=14,
     onnx="Softmax",
 )
@@ -387,7 +404,9 @@ _log_softmax = Op(
     inputs="x",
     infer=_softmax_rule,
     sample=_sample_softmax,
-    vjp=lambda g, out, axis: g - exp(out) * g.sum(axis=axis, keepdims=True),
+    vjp=lambda g, out, axis: g - exp(out) * add_up(g, axis),
+    jvp=lambda t, out, axis: t - add_up(exp(out) * t, axis),
+    batch=along("axis"),
     flops=14,
     onnx="LogSoftmax",
 )

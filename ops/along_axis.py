@@ -10,7 +10,11 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis
-from eagerflow.ops.indexing import ARRAY, assign, gather, read_indices, read_part, setitem
+from eagerflow.ops.batched_indices import ARRAY
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import option
+from eagerflow.ops.indexing import assign, gather, read_indices, read_part, setitem
+from eagerflow.ops.precision import in_float32
 from eagerflow.ops.shape import broadcast_to
 
 __all__ = ["put_along_axis", "take", "take_along_axis"]
@@ -58,11 +62,12 @@ def take(x: Any, indices: Any, /, axis: int | None = None, *, out: None = None, 
     if axis is None:
         source, axis = source.reshape(-1), 0
     axis = one_axis(axis, source.ndim, "take")
-    if mode == "raise" and type(indices) is int:
+    if type(indices) is int and mode == "raise":
         return read_part(source, (*(_WHOLE,) * axis, indices))
-    places = read_indices(convert(indices) if isinstance(indices, int) else indices, source._device, "take")
+    places = read_indices(convert(indices) if isinstance(indices, int) else indices, source.device, "take")
     if places.dtype.kind == "b":
         raise DTypeError(f"take: positions are integers, got booleans; use x[mask]\n  at {user_line()}")
+    option(mode, ("raise", "wrap", "clip"), "take", "mode")
     if mode != "raise":
         side = source.shape[axis]
         places = places % side if mode == "wrap" else places.clip(0, side - 1)
@@ -90,10 +95,11 @@ _take_along_axis = Op(
     "take_along_axis", lambda xp, x, indices, *, axis: xp.take_along_axis(x, indices, axis), inputs="x indices",
     infer=lambda x, indices, *, axis: Spec(indices.shape, x.dtype), sample=_sample_take_along,
     vjp=(lambda g, indices, shape, axis: _add_along_axis(g, indices, shape=shape, axis=axis), None),
-    onnx="GatherElements", flops=0, kinds="fc",
+    linear="x", batch=along("axis"), onnx="GatherElements", flops=0, kinds="fc",
 )  # fmt: skip
 
 
+@in_float32
 def _add_along_kernel(xp: Any, x: Any, indices: Any, *, shape: tuple[int, ...], axis: int) -> Any:
     out = xp.zeros(shape, x.dtype)
     places = xp.take_along_axis(xp.arange(out.size).reshape(shape), indices, axis)
@@ -104,7 +110,8 @@ def _add_along_kernel(xp: Any, x: Any, indices: Any, *, shape: tuple[int, ...], 
 _add_along_axis = Op(
     "add_along_axis", _add_along_kernel, inputs="x indices",
     infer=lambda x, indices, *, shape, axis: Spec(shape, x.dtype), sample=_sample_add_along,
-    vjp=(lambda g, indices, axis: _take_along_axis(g, indices, axis=axis), None), onnx="ScatterElements", kinds="fc",
+    vjp=(lambda g, indices, axis: _take_along_axis(g, indices, axis=axis), None),
+    linear="x", batch=along("axis", shapes=("shape",)), onnx="ScatterElements", kinds="fc",
 )  # fmt: skip
 
 

@@ -276,8 +276,15 @@ def _sign_gradient(g: Tensor, x: Tensor) -> Tensor:
     return where(zero, 0, turned)
 
 
+def _sign_forward(t: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    if x.dtype.kind != "c":
+        return t * 0
+    zero = x == 0
+    return where(zero, 0, (t - out * out * conj(t)) / (2 * where(zero, 1, abs(x))))
+
+
 sign = elementwise(
-    "sign", vjp=_sign_gradient, onnx="Sign", kinds="fc", domain=(0.3, 2),
+    "sign", vjp=_sign_gradient, jvp=_sign_forward, onnx="Sign", kinds="fc", domain=(0.3, 2),
     doc="-1, 0 or 1, as x is negative, zero or positive, element-wise; of complex numbers x / |x|.",
     example=("ef.sign([-2.0, 0.0, 3.0])", "Tensor([-1.,  0.,  1.])"),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from eagerflow.core import Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.activation import softmax
+from eagerflow.ops.checked import flag, number
 from eagerflow.ops.contraction import matmul
 from eagerflow.ops.selection import where
 
@@ -66,9 +67,9 @@ def scaled_dot_product_attention(
             "scaled_dot_product_attention: expected q (…, L, E), k (…, S, E), v (…, S, F), "
             f"got q: {describe(q)}, k: {describe(k)}, v: {describe(v)}\n  at {user_line()}"
         )
-    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
+    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else number(scale, "scaled_dot_product_attention", "scale")
     scores = matmul(q * factor, k.swapaxes(-1, -2))
-    if is_causal:
+    if flag(is_causal, "scaled_dot_product_attention", "is_causal"):
         seen = np.tri(q.shape[-2], k.shape[-2], dtype=bool)
         scores = where(convert(seen, None, q.device), scores, -math.inf)
     if mask is not None:

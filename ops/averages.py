@@ -1,4 +1,4 @@
-"""Averages: with weights, and of those elements that are numbers."""
+"""Averages with weights."""
 
 from __future__ import annotations
 
@@ -6,93 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Tensor, convert, implements, is_inexact
+from eagerflow.core import convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
-from eagerflow.ops.comparison import isnan
+from eagerflow.ops.checked import guarded
 from eagerflow.ops.moments import mean
 from eagerflow.ops.reduction import over, sum
-from eagerflow.ops.selection import where
 from eagerflow.ops.shape import broadcast_to
 
-__all__ = ["average", "nanmean", "nansum"]
-
-
-@implements(np.nansum)
-def nansum(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """Add elements over axes, without those that are NaN.
-
-    Parameters
-    ----------
-    x : array_like
-        Input.
-    axis : int or tuple of int, optional
-        Axes to reduce; None for all.
-    dtype : dtype, optional
-        Dtype to convert `x` to before.
-    keepdims : bool
-        Whether to keep the reduced axes with length one.
-
-    Returns
-    -------
-    Tensor
-        The sums; the gradient of a NaN is zero.
-
-    Raises
-    ------
-    ShapeError
-        An axis is out of range.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.nansum([1.0, float("nan"), 2.0])
-    Tensor(3.)
-    """
-    x = convert(x, dtype)
-    return sum(where(isnan(x), 0, x) if is_inexact(x.dtype) else x, axis, None, keepdims)
-
-
-@implements(np.nanmean)
-def nanmean(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """Average elements over axes, without those that are NaN.
-
-    Parameters
-    ----------
-    x : array_like
-        Input.
-    axis : int or tuple of int, optional
-        Axes to reduce; None for all.
-    dtype : dtype, optional
-        Dtype to convert `x` to before.
-    keepdims : bool
-        Whether to keep the reduced axes with length one.
-
-    Returns
-    -------
-    Tensor
-        The means, NaN where there is nothing but NaN; the gradient of a NaN is zero.
-
-    Raises
-    ------
-    ShapeError
-        An axis is out of range.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.nanmean([1.0, float("nan"), 2.0])
-    Tensor(1.5)
-    """
-    x = convert(x, dtype)
-    if not is_inexact(x.dtype):
-        return mean(x, axis, None, keepdims)
-    missing = isnan(x)
-    number = sum(missing == False, axis, None, keepdims)  # noqa: E712 - element-wise
-    return sum(where(missing, 0, x), axis, None, keepdims) / number.astype(x.dtype)
+__all__ = ["average"]
 
 
 @implements(np.average)
+@guarded
 def average(x: Any, /, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
     """Average elements over axes with weights.
 

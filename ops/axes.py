@@ -8,7 +8,7 @@ from typing import Any
 
 from eagerflow.core import Spec
 from eagerflow.core.explain import user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import AxisError, DTypeError, ShapeError
 
 
 def one_axis(axis: Any, ndim: int, name: str) -> int:
@@ -25,7 +25,7 @@ def one_axis(axis: Any, ndim: int, name: str) -> int:
         raise DTypeError(f"{name}: axis is an integer, got {axis!r}\n  at {user_line()}") from None
     if not -ndim <= number < ndim:
         expected = f"expected {-ndim} to {ndim - 1}" if ndim else "the array has no axes"
-        raise ShapeError(f"{name}: axis {number} is out of range: {expected}\n  at {user_line()}")
+        raise AxisError(f"{name}: axis {number} is out of range: {expected}\n  at {user_line()}")
     return number % ndim
 
 

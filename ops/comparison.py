@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, broadcast, convert, implements
+from eagerflow.ops.checked import flag, guarded
 from eagerflow.ops.declare import elementwise
 
 __all__ = [
@@ -171,6 +172,7 @@ _isclose = Op(
 
 
 @implements(np.isclose)
+@guarded
 def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Tell whether ``|x - y| <= atol + rtol * |y|``, element-wise.
 
@@ -203,6 +205,7 @@ def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 
 @implements(np.allclose)
+@guarded
 def allclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Tell whether all elements are close; see `isclose`.
 
@@ -235,6 +238,7 @@ def allclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: 
 
 
 @implements(np.array_equal)
+@guarded
 def array_equal(x: Any, y: Any, equal_nan: bool = False) -> Tensor:
     """Tell whether two arrays have the same shape and the same elements.
 
@@ -260,6 +264,6 @@ def array_equal(x: Any, y: Any, equal_nan: bool = False) -> Tensor:
     if x.shape != y.shape:
         return convert(False)
     same = equal(x, y)
-    if equal_nan:
+    if flag(equal_nan, "array_equal", "equal_nan"):
         same = logical_or(same, logical_and(isnan(x), isnan(y)))
     return same.all()

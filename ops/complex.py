@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Spec, Tensor, convert, implements
+from eagerflow.ops.checked import flag
 from eagerflow.ops.declare import elementwise
 from eagerflow.ops.selection import where
 
@@ -83,4 +84,4 @@ def angle(z: Any, deg: bool = False) -> Tensor:
     Tensor([  0.,  90., 180.])
     """
     radians: Tensor = _angle(convert(z))
-    return radians * (180 / np.pi) if deg else radians
+    return radians * (180 / np.pi) if flag(deg, "angle", "deg") else radians

@@ -13,6 +13,8 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, binary, convert, impl
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis, some_axes
+from eagerflow.ops.batched_products import matrix_products, tensor_products
+from eagerflow.ops.precision import in_float32, is_low
 
 __all__ = ["dot", "inner", "matmul", "outer", "tensordot", "vdot", "vecdot"]
 
@@ -25,6 +27,10 @@ _np_matmul = np.matmul
 def _matmul_on_cpu(x: Any, y: Any) -> Any:
     """Multiply with NumPy, by BLAS whatever the strides: np.matmul leaves it for some of them."""
     try:
+        if x.itemsize < 4 and is_low(np.result_type(x.dtype, y.dtype)):
+            # In float32: BLAS has no such dtypes, and NumPy's own loops are slow.
+            product = _matmul_on_cpu(x.astype(np.float32), y.astype(np.float32))
+            return product.astype(np.result_type(x.dtype, y.dtype))
         if x.size + y.size <= _SMALL or y.ndim < 2:
             return _np_matmul(x, y)
         if x.ndim > 2 and y.ndim == 2 and x.shape[-1] == y.shape[0]:
@@ -129,6 +135,8 @@ _matmul = Op(
     infer=_matmul_rule,
     sample=_sample_matmul,
     vjp=(_matmul_left, _matmul_right),
+    linear="x y",
+    batch=matrix_products,
     fusion="contraction",
     flops=_matmul_flops,
     onnx="MatMul",
@@ -226,6 +234,12 @@ def _sample_tensordot(draw: Draw) -> Sample:
 
 
 def _tensordot_kernel(xp: Any, x: Any, y: Any, *, axes: tuple[tuple[int, ...], tuple[int, ...]]) -> Any:
+    if x.itemsize < 4:
+        return in_float32(_plain_tensordot)(xp, x, y, axes=axes)
+    return xp.tensordot(x, y, axes=axes)
+
+
+def _plain_tensordot(xp: Any, x: Any, y: Any, *, axes: tuple[tuple[int, ...], tuple[int, ...]]) -> Any:
     return xp.tensordot(x, y, axes=axes)
 
 
@@ -236,6 +250,8 @@ _tensordot = Op(
     infer=_tensordot_rule,
     sample=_sample_tensordot,
     vjp=(_tensordot_left, _tensordot_right),
+    linear="x y",
+    batch=tensor_products,
     fusion="contraction",
     flops=_tensordot_flops,
     kinds="fc",
@@ -282,7 +298,7 @@ def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Tensor:
 
 
 def _pair_axes(x: Tensor, y: Tensor, axes: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if isinstance(axes, tuple | list | np.ndarray):
+    if isinstance(axes, tuple | list) or (isinstance(axes, np.ndarray) and axes.ndim):
         if len(axes) != 2:
             raise ShapeError(f"tensordot: axes is an integer or a pair, got {axes!r}\n  at {user_line()}")
         pair = [tuple(item) if hasattr(item, "__iter__") else (item,) for item in axes]
@@ -407,7 +423,8 @@ def vecdot(x: Any, y: Any, /, axis: int = -1) -> Tensor:
     x = _conjugate(x)
     if x.ndim == 1 and y.ndim == 1:
         return matmul(x, y)
-    return (_last(x, first) * _last(y, second)).sum(axis=-1)
+    product = _last(x, first) * _last(y, second)
+    return product.sum(axis=-1, dtype=product.dtype)
 
 
 def _last(x: Tensor, axis: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow import devices
-from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements, is_inexact, same, wrap
+from eagerflow.core import Draw, Op, Sample, Spec, Tensor, alias, convert, implements, is_inexact, same
 from eagerflow.core.explain import user_line
 from eagerflow.devices import Device
 from eagerflow.errors import DTypeError
@@ -51,7 +51,7 @@ def _sample_cast(draw: Draw) -> Sample:
 # The backward walk gives each gradient the dtype of its input.
 _cast = Op(
     "cast", _recast, inputs="x", infer=_recast_rule, sample=_sample_cast, vjp=lambda g: g,
-    fusion="elementwise", onnx="Cast", kinds="fc",
+    linear="x", fusion="elementwise", onnx="Cast", kinds="fc",
 )  # fmt: skip
 _to_integer = Op(
     "to_integer", _recast, inputs="x", infer=_recast_rule,
@@ -117,7 +117,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: str | Device | N
             op = _cast if is_inexact(before) else _from_integer
         source = op(source, dtype=wanted)
     elif copy:
-        source = wrap(source._data, source._device, source._rec) if type(source) is Tensor else source
+        source = alias(source, source._rec)
     return source if device is None else to_device(source, device)
 
 
@@ -134,7 +134,8 @@ def _move(xp: Any, x: Any, *, device: Device) -> Any:
 _to_device = Op(
     "to_device", _move, inputs="x", infer=lambda x, *, device: Spec(x.shape, x.dtype),
     sample=lambda draw: Sample((draw.array(draw.shape()),), {"device": devices.find("cpu:0")}),
-    vjp=lambda g, device: _to_device(g, device=device), kinds="fc", flops=0, moves=True,
+    vjp=lambda g, device: _to_device(g, device=device), linear="x", batch="leading",
+    kinds="fc", flops=0, moves=True,
 )  # fmt: skip
 
 
@@ -159,6 +160,8 @@ def to_device(x: Any, device: str | Device, /, *, stream: Any = None) -> Tensor:
     ------
     DeviceError
         There is no such device.
+    DTypeError
+        A stream is given.
 
     Examples
     --------
@@ -166,6 +169,8 @@ def to_device(x: Any, device: str | Device, /, *, stream: Any = None) -> Tensor:
     >>> ef.to_device(ef.ones(2), "cpu:0").device
     cpu:0
     """
+    if stream is not None:
+        raise DTypeError(f"to_device: the device's current stream is used, got stream={stream!r}\n  at {user_line()}")
     source = convert(x)
     target = devices.find(device)
     return source if source.device is target else _to_device(source, device=target)
@@ -173,7 +178,7 @@ def to_device(x: Any, device: str | Device, /, *, stream: Any = None) -> Tensor:
 
 _stop_gradient = Op(
     "stop_gradient", lambda xp, x: x, inputs="x", infer=same, sample=lambda draw: Sample((draw.array(draw.shape()),)),
-    no_gradient="stop_gradient cuts the gradient", fusion="view", flops=0,
+    no_gradient="stop_gradient cuts the gradient", batch="leading", fusion="view", flops=0,
 )  # fmt: skip
 
 
@@ -202,7 +207,7 @@ def stop_gradient(x: Any, /) -> Tensor:
 # The same values as another Tensor with a record of its own, so that a gradient can be taken there.
 _identity = Op(
     "identity", lambda xp, x: x, inputs="x", infer=same, sample=lambda draw: Sample((draw.array(draw.shape()),)),
-    vjp=lambda g: g, fusion="view", flops=0, onnx="Identity", kinds="fc",
+    vjp=lambda g: g, linear="x", batch="leading", fusion="view", flops=0, onnx="Identity", kinds="fc",
 )  # fmt: skip
 
 
@@ -237,4 +242,4 @@ def copy(x: Any, /) -> Tensor:
     (Tensor([0., 0.]), Tensor([1., 0.]))
     """
     source = convert(x)
-    return wrap(source._data, source._device, source._rec) if type(source) is Tensor else source
+    return alias(source, source._rec)

@@ -15,6 +15,8 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops import columns, winograd
+from eagerflow.ops.batched_images import convolutions
+from eagerflow.ops.precision import add_up, in_float32
 
 __all__ = ["conv1d", "conv1d_transpose", "conv2d", "conv2d_transpose"]
 
@@ -25,18 +27,21 @@ Pads = tuple[Pair, Pair]
 # The three ops: each is the gradient of the others.
 
 
+@in_float32
 def _convolve(xp: Any, x: Any, weight: Any, bias: Any, **attrs: Any) -> Any:
     if winograd.pays(xp, x, weight, weight.shape[1::-1], weight.shape[2:], **attrs):
         return winograd.convolve(x, weight, bias, attrs["stride"][0], attrs["padding"])
     return columns.convolve(xp, x, weight, bias, **attrs)
 
 
+@in_float32
 def _convolve_to_input(xp: Any, g: Any, weight: Any, *, size: Pair, **attrs: Any) -> Any:
     if attrs["stride"] == (1, 1) and winograd.pays(xp, g, weight, weight.shape[:2], weight.shape[2:], **attrs):
         return winograd.input_gradient(g, weight, attrs["padding"])
     return columns.input_gradient(xp, g, weight, size=size, **attrs)
 
 
+@in_float32
 def _convolve_to_weight(xp: Any, x: Any, g: Any, *, kernel: Pair, **attrs: Any) -> Any:
     if winograd.pays(xp, x, g, (x.shape[1], g.shape[1]), kernel, **attrs):
         return winograd.weight_gradient(x, g, kernel[0], attrs["stride"][0], attrs["padding"])
@@ -123,10 +128,20 @@ def _to_weight(g: Tensor, x: Tensor, shape: Any, stride: Pair, padding: Pads, di
 _conv2d = Op(
     "conv2d",
     _convolve,
-    inputs="x weight bias",
+    inputs="x weight bias?",
     infer=_conv_rule,
     sample=_sample_conv,
-    vjp=(_to_input, _to_weight, lambda g: g.sum(axis=(0, 2, 3))),
+    vjp=(_to_input, _to_weight, lambda g: add_up(g, (0, 2, 3)).reshape(-1)),
+    jvp=(
+        lambda t, weight, stride, padding, dilation, groups: _conv2d(
+            t, weight, None, stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+        lambda t, x, stride, padding, dilation, groups: _conv2d(
+            x, t, None, stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+        lambda t: t.reshape((t.shape[0], 1, 1)),
+    ),
+    batch=convolutions("x weight y"),
     fusion="contraction",
     flops=_conv_flops,
     onnx="Conv",
@@ -146,6 +161,8 @@ _input_gradient = Op(
             g, y, kernel=shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
     ),
+    linear="y weight",
+    batch=convolutions("y weight x"),
     fusion="contraction",
     flops=lambda y, weight, **attrs: 2.0 * y.size * (weight.size // max(1, weight.shape[0])),
     onnx="ConvTranspose",
@@ -165,6 +182,8 @@ _weight_gradient = Op(
             x, g, None, stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
     ),
+    linear="x y",
+    batch=convolutions("x y weight"),
     fusion="contraction",
     flops=lambda x, y, *, kernel, groups, **attrs: 2.0 * y.size * kernel[0] * kernel[1] * (x.shape[1] // groups),
     kinds="fc",
@@ -402,7 +421,7 @@ def _transposed(
     extra = several(output_padding, axes, "output_padding", name, 0)
     extents = _extents(weight.shape[2:], dilation)
     sides = x.shape[2:]
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         size = tuple(side * step for side, step in zip(sides, stride, strict=True))
         padding = pads("same", size, extents, stride, name)
     else:

@@ -12,6 +12,7 @@ from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import user_line
 from eagerflow.devices import Device
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.checked import integer
 from eagerflow.ops.conversion import check_dtype, to_device
 from eagerflow.ops.shape import as_shape, broadcast_to
 
@@ -138,6 +139,7 @@ def array(
     Tensor([1., 2.], dtype=float32)
     """
     made = asarray(x, dtype, device=device, copy=copy)
+    ndmin = integer(ndmin, "array", "ndmin")
     return made if made.ndim >= ndmin else made.reshape((1,) * (ndmin - made.ndim) + made.shape)
 
 
@@ -171,6 +173,8 @@ def from_dlpack(x: Any, /, *, device: str | Device | None = None, copy: bool | N
     Tensor([1., 1.])
     """
     if isinstance(x, ArrayMethods):
+        if copy is False and device is not None and devices.find(device) is not x.device:
+            raise ValueError(f"from_dlpack: copy=False, but {device} is not where the values are")
         return convert(x, None, device, copy)
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise DTypeError(
@@ -179,7 +183,10 @@ def from_dlpack(x: Any, /, *, device: str | Device | None = None, copy: bool | N
     kind = int(x.__dlpack_device__()[0])
     name = {2: "cuda", 13: "cuda"}.get(kind, "cpu")
     source = devices.kinds()[name]
-    shared = source.namespace.from_dlpack(x)
+    try:
+        shared = source.namespace.from_dlpack(x)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise DTypeError(f"from_dlpack: {type(x).__name__} does not hand its values over: {error}") from error
     if copy is False:
         home = devices.find(f"{name}:{source.index_of(shared)}")
         if device is not None and devices.find(device) is not home:

@@ -10,7 +10,10 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import one_axis
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import flag, guarded
 from eagerflow.ops.joining import concat
+from eagerflow.ops.precision import in_float32, is_low
 from eagerflow.ops.shape import broadcast_to
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff"]
@@ -42,6 +45,8 @@ def _accumulator(name: str) -> Any:
 
 def _cpu_accumulator(accumulate: Any) -> Any:
     def kernel(x: Any, *, axis: int, reverse: bool) -> Any:
+        if x.itemsize < 4 and is_low(x.dtype):
+            return kernel(x.astype(np.float32), axis=axis, reverse=reverse).astype(x.dtype)
         if not reverse:
             return accumulate(x, axis)
         backwards = _along(axis, x.ndim, slice(None, None, -1))
@@ -74,6 +79,8 @@ _shift = Op(
     infer=lambda x, **attrs: x,
     sample=lambda draw: _sample(draw, fill=draw.choice([0.0, 1.0]), reverse=draw.flag()),
     vjp=lambda g, axis, reverse: _shift(g, axis=axis, fill=0.0, reverse=not reverse),
+    jvp=lambda t, axis, reverse: _shift(t, axis=axis, fill=0.0, reverse=reverse),
+    batch=along("axis"),
     flops=0,
     kinds="fc",
 )
@@ -82,6 +89,7 @@ _shift = Op(
 # linear_scan: h[i] = factor[i] * h[i - 1] + term[i], from the end to the start if reverse.
 
 
+@in_float32
 def _scan_kernel(xp: Any, factor: Any, term: Any, *, axis: int, reverse: bool) -> Any:
     """Double the reach of every element until it covers the axis: log2(n) vectorized steps."""
     ndim, length = term.ndim, term.shape[axis]
@@ -108,6 +116,10 @@ def _scan_factor(g: Tensor, factor: Tensor, out: Tensor, axis: int, reverse: boo
     return _scan_adjoint(g, factor, axis, reverse) * before
 
 
+def _scan_factor_jvp(t: Tensor, factor: Tensor, out: Tensor, axis: int, reverse: bool) -> Tensor:
+    return scan(factor, t * _shift(out, axis=axis, fill=0.0, reverse=reverse), axis=axis, reverse=reverse)
+
+
 def _sample_scan(draw: Draw) -> Sample:
     shape = draw.shape(min_dims=1, max_side=6)
     return Sample(
@@ -123,6 +135,8 @@ scan = Op(
     infer=lambda factor, term, **attrs: term,
     sample=_sample_scan,
     vjp=(_scan_factor, _scan_adjoint),
+    jvp=(_scan_factor_jvp, lambda t, factor, axis, reverse: scan(factor, t, axis=axis, reverse=reverse)),
+    batch=along("axis"),
     flops=4,
     kinds="fc",
 )
@@ -135,6 +149,8 @@ _cumsum = Op(
     infer=_accumulated,
     sample=lambda draw: _sample(draw, reverse=draw.flag()),
     vjp=lambda g, axis, reverse: _cumsum(g, axis=axis, reverse=not reverse),
+    linear="x",
+    batch=along("axis"),
     onnx="CumSum",
     kinds="fc",
 )
@@ -148,6 +164,10 @@ def _cumprod_gradient(g: Tensor, x: Tensor, axis: int, reverse: bool) -> Tensor:
     """
     before = products_before(x, axis, reverse)
     return before * scan(_shift(x, axis=axis, fill=0.0, reverse=not reverse), g, axis=axis, reverse=not reverse)
+
+
+def _cumprod_jvp(t: Tensor, x: Tensor, axis: int, reverse: bool) -> Tensor:
+    return scan(x, t * products_before(x, axis, reverse), axis=axis, reverse=reverse)
 
 
 def _sample_products(draw: Draw) -> Sample:
@@ -165,6 +185,8 @@ _cumprod = Op(
     infer=_accumulated,
     sample=_sample_products,
     vjp=_cumprod_gradient,
+    jvp=_cumprod_jvp,
+    batch=along("axis"),
     kinds="fc",
 )
 _cumprod.register_kernel("cpu", _cpu_accumulator(np.multiply.accumulate))
@@ -179,7 +201,12 @@ def _accumulate(op: Op, x: Any, axis: int | None, dtype: Any) -> Tensor:
     x = convert(x) if dtype is None else convert(x, dtype)
     if axis is None:
         x, axis = x if x.ndim == 1 else x.reshape(-1), 0
-    return op(x, axis=one_axis(axis, x.ndim, op.name), reverse=False)
+    return _in_dtype(op(x, axis=one_axis(axis, x.ndim, op.name), reverse=False), dtype)
+
+
+def _in_dtype(total: Tensor, dtype: Any) -> Tensor:
+    # In small integers NumPy computes modulo their size; so does a cast of the larger result.
+    return total if dtype is None else convert(total, dtype)
 
 
 @implements(np.cumsum)
@@ -255,7 +282,7 @@ def _cumulative(op: Op, name: str, x: Any, axis: int | None, dtype: Any, initial
             raise ShapeError(f"{name}: an array of shape {x.shape} needs an axis\n  at {user_line()}")
         axis = 0
     axis = one_axis(axis, x.ndim, name)
-    total: Tensor = op(x, axis=axis, reverse=False)
+    total = _in_dtype(op(x, axis=axis, reverse=False), dtype)
     return total if initial is None else _prepend(total, axis=axis, value=initial)
 
 
@@ -290,7 +317,8 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, inc
     >>> ef.cumulative_sum([1.0, 2.0], include_initial=True)
     Tensor([0., 1., 3.])
     """
-    return _cumulative(_cumsum, "cumulative_sum", x, axis, dtype, 0.0 if include_initial else None)
+    start = 0.0 if flag(include_initial, "cumulative_sum", "include_initial") else None
+    return _cumulative(_cumsum, "cumulative_sum", x, axis, dtype, start)
 
 
 @implements(np.cumulative_prod)
@@ -324,7 +352,8 @@ def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, in
     >>> ef.cumulative_prod([2.0, 3.0], include_initial=True)
     Tensor([1., 2., 6.])
     """
-    return _cumulative(_cumprod, "cumulative_prod", x, axis, dtype, 1.0 if include_initial else None)
+    start = 1.0 if flag(include_initial, "cumulative_prod", "include_initial") else None
+    return _cumulative(_cumprod, "cumulative_prod", x, axis, dtype, start)
 
 
 # prepend: a constant before the first element; differences and their transpose.
@@ -352,6 +381,8 @@ _prepend = Op(
     infer=_longer,
     sample=lambda draw: _sample(draw, value=1.0),
     vjp=_cut,
+    jvp=lambda t, axis: _prepend(t, axis=axis, value=0.0),
+    batch=along("axis"),
     flops=0,
     kinds="fc",
 )
@@ -376,6 +407,8 @@ _diff = Op(
     infer=lambda x, *, axis: _longer(x, axis=axis, by=-1),
     sample=_sample,
     vjp=lambda g, shape, axis: g[_none(axis)] if not shape[axis] else _undiff(g, axis=axis),
+    linear="x",
+    batch=along("axis"),
     kinds="fc",
 )
 _undiff = Op(
@@ -385,6 +418,8 @@ _undiff = Op(
     infer=_longer,
     sample=_sample,
     vjp=lambda g, axis: _diff(g, axis=axis),
+    linear="x",
+    batch=along("axis"),
     kinds="fc",
 )
 
@@ -394,6 +429,7 @@ def _none(axis: int) -> tuple[slice, ...]:
 
 
 @implements(np.diff)
+@guarded
 def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Return the differences of neighbours along an axis.
 

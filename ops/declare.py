@@ -25,6 +25,7 @@ def elementwise(
     inputs: str = "x",
     vjp: Any = None,
     no_gradient: str | None = None,
+    jvp: Any = None,
     domain: tuple[float, float] | Sequence[tuple[float, float]] = (-2.0, 2.0),
     sample: Callable[[Draw], Sample] | None = None,
     sample_dtype: Any = None,
@@ -49,8 +50,8 @@ def elementwise(
         An expression, and what it prints.
     inputs : str
         ``"x"`` or ``"x y"``.
-    vjp, no_gradient, flops, onnx, kinds, smooth
-        As for `Op`.
+    vjp, no_gradient, jvp, flops, onnx, kinds, smooth
+        As for `Op`. Forward mode needs no `jvp` of functions that are holomorphic, or real.
     domain : tuple, or one for each input
         Interval in which the function is defined and smooth; tests draw from it.
     sample : callable, optional
@@ -89,6 +90,7 @@ def elementwise(
         sample=sample or _sampler(arity, domain, sample_dtype),
         vjp=vjp,
         no_gradient=no_gradient,
+        jvp=jvp,
         fusion="elementwise",
         flops=flops,
         onnx=onnx,

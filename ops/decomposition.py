@@ -15,6 +15,7 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import GradientError, ShapeError
+from eagerflow.ops.checked import guarded
 from eagerflow.ops.contraction import matmul
 from eagerflow.ops.joining import concat
 from eagerflow.ops.solving import (
@@ -22,13 +23,14 @@ from eagerflow.ops.solving import (
     conjugate,
     constant,
     from_lower,
+    hermitian,
     lower_weights,
     matrices,
     result_dtype,
     same_inexact,
     saying,
-    solve,
 )
+from eagerflow.ops.systems import NOT_POSITIVE, substitute
 
 __all__ = ["cholesky", "qr"]
 
@@ -42,18 +44,18 @@ class QRResult(NamedTuple):
 
 # Cholesky
 
-_NOT_POSITIVE = (
-    "a matrix is not positive definite; adding a small multiple of the identity helps where only rounding is to blame"
-)
-
 
 def _cholesky_vjp(g: Tensor, out: Tensor) -> Tensor:
-    upper = adjoint(out)
-    inner = matmul(upper, conjugate(g)) * constant(lower_weights(out.shape[-1], 0.5, 1.0), out)
+    inner = matmul(adjoint(out), conjugate(g)) * constant(lower_weights(out.shape[-1], 0.5, 1.0), out)
     inner = inner + adjoint(inner)
     # L^-H inner L^-1, for an inner that is its own adjoint.
-    full = adjoint(solve(upper, adjoint(solve(upper, inner))))
+    full = adjoint(substitute(out, adjoint(substitute(out, inner, True, adjoint=True)), True, adjoint=True))
     return conjugate(from_lower(full)) * 0.5
+
+
+def _cholesky_jvp(t: Tensor, out: Tensor) -> Tensor:
+    inner = substitute(out, adjoint(substitute(out, hermitian(t), True)), True)
+    return matmul(out, inner * constant(lower_weights(out.shape[-1], 0.5, 1.0), out))
 
 
 def _sample_cholesky(draw: Draw) -> Sample:
@@ -64,17 +66,20 @@ def _sample_cholesky(draw: Draw) -> Sample:
 
 _cholesky = Op(
     "cholesky",
-    lambda xp, x: saying(_NOT_POSITIVE, xp.linalg.cholesky, x),
+    lambda xp, x: saying(NOT_POSITIVE, xp.linalg.cholesky, x),
     inputs="x",
     infer=same_inexact,
     sample=_sample_cholesky,
     vjp=_cholesky_vjp,
+    jvp=_cholesky_jvp,
+    batch="leading",
     flops=lambda x: x.size * x.shape[-1] / 3,
     kinds="fc",
 )
 
 
 @implements(np.linalg.cholesky)
+@guarded
 def cholesky(x: Any, /, *, upper: bool = False) -> Tensor:
     """Factor Hermitian positive definite matrices into ``L @ L.conj().mT``.
 
@@ -119,15 +124,19 @@ def cholesky(x: Any, /, *, upper: bool = False) -> Tensor:
 # QR
 
 
-def _qr_vjp(g: list[Tensor | None], out: tuple[Tensor, Tensor], shape: tuple[int, ...], mode: str) -> Tensor:
-    q, r = out
-    on_q, on_r = (None if item is None else conjugate(item) for item in g)
-    m, n = shape[-2:]
-    if mode == "complete" and m > n:
+def _check_qr_mode(shape: tuple[int, ...], mode: str) -> None:
+    if mode == "complete" and shape[-2] > shape[-1]:
         raise GradientError(
             "qr: mode='complete' has no gradient for matrices with more rows than columns, as they do not "
             "determine the further columns of Q; use mode='reduced'"
         )
+
+
+def _qr_vjp(g: list[Tensor | None], out: tuple[Tensor, Tensor], shape: tuple[int, ...], mode: str) -> Tensor:
+    _check_qr_mode(shape, mode)
+    q, r = out
+    on_q, on_r = (None if item is None else conjugate(item) for item in g)
+    m, n = shape[-2:]
     if m >= n:
         return conjugate(_qr_tall_vjp(on_q, on_r, q, r))
     # A = [X Y] with a square X = Q U, and Y = Q V.
@@ -156,7 +165,28 @@ def _qr_tall_vjp(on_q: Tensor | None, on_r: Tensor | None, q: Tensor, r: Tensor)
     left = matmul(q, half + adjoint(half))
     if on_q is not None:
         left = left + on_q
-    return adjoint(solve(r, adjoint(left)))
+    return adjoint(substitute(r, adjoint(left), False))
+
+
+def _qr_jvp(t: Tensor, out: tuple[Tensor, Tensor], shape: tuple[int, ...], mode: str) -> tuple[Tensor, Tensor]:
+    _check_qr_mode(shape, mode)
+    q, r = out
+    m, n = shape[-2:]
+    if m >= n:
+        return _qr_tall_jvp(t, q, r)
+    on_q, on_r = _qr_tall_jvp(t[..., :m], q, r[..., :m])
+    return on_q, concat([on_r, matmul(adjoint(q), t[..., m:] - matmul(on_q, r[..., m:]))], axis=-1)
+
+
+def _qr_tall_jvp(t: Tensor, q: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+    n = r.shape[-1]
+    moved = adjoint(substitute(r, adjoint(t), False, adjoint=True))
+    inner = matmul(adjoint(q), moved)
+    below = inner * constant(lower_weights(n, 0.0, 1.0), inner)
+    skew = below - adjoint(below)
+    if skew.dtype.kind == "c":
+        skew = skew + inner.imag * constant(np.eye(n), inner) * 1j  # the diagonal of R stays real
+    return moved + matmul(q, skew - inner), matmul(inner - skew, r)
 
 
 def _qr_kernel(xp: Any, x: Any, *, mode: str) -> Any:
@@ -183,11 +213,14 @@ _qr = Op(
     infer=_qr_rule,
     sample=_sample_qr,
     vjp=_qr_vjp,
+    jvp=_qr_jvp,
+    batch="leading",
     flops=lambda x, **attrs: 4.0 * x.size * min(x.shape[-2:]),
 )
 
 
 @implements(np.linalg.qr)
+@guarded
 def qr(x: Any, /, mode: str = "reduced") -> Any:
     """Factor matrices into orthonormal columns and an upper triangle, ``Q @ R``.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eagerflow.core import Op, Spec, Tensor, implements
+from eagerflow.ops.checked import guarded
 from eagerflow.ops.contraction import matmul
 from eagerflow.ops.solving import cubic, inv, matrices, real_dtype, result_dtype, same_inexact, sample_invertible
 
@@ -51,6 +52,8 @@ _cofactor = Op(
     infer=same_inexact,
     sample=sample_invertible,
     vjp=_cofactor_vjp,
+    jvp=lambda t, x: _cofactor_vjp(t, x),  # its matrix is symmetric
+    batch="leading",
     flops=cubic(3),
     kinds="fc",
 )
@@ -62,12 +65,15 @@ _det = Op(
     infer=lambda x: Spec(x.shape[:-2], result_dtype(x.dtype)),
     sample=sample_invertible,
     vjp=lambda g, x: g.reshape((*g.shape, 1, 1)) * _cofactor(x),
+    jvp=lambda t, x: (t * _cofactor(x)).sum(axis=(-2, -1)),
+    batch="leading",
     flops=cubic(2 / 3),
     kinds="fc",
 )
 
 
 @implements(np.linalg.det)
+@guarded
 def det(x: Any, /) -> Tensor:
     """Return the determinants of matrices.
 
@@ -113,6 +119,11 @@ def _slogdet_vjp(g: list[Tensor | None], x: Tensor, out: tuple[Tensor, Tensor]) 
     return transposed * 0 if weight is None else transposed * weight
 
 
+def _slogdet_jvp(t: Tensor, x: Tensor, out: tuple[Tensor, Tensor]) -> tuple[Tensor | None, Tensor]:
+    moved = (t * inv(x).mT).sum(axis=(-2, -1))
+    return (out[0] * (moved.imag * 1j), moved.real) if moved.dtype.kind == "c" else (None, moved)
+
+
 _slogdet = Op(
     "slogdet",
     lambda xp, x: xp.linalg.slogdet(x),
@@ -121,12 +132,15 @@ _slogdet = Op(
     infer=lambda x: (Spec(x.shape[:-2], result_dtype(x.dtype)), Spec(x.shape[:-2], real_dtype(x.dtype))),
     sample=sample_invertible,
     vjp=_slogdet_vjp,
+    jvp=_slogdet_jvp,
+    batch="leading",
     flops=cubic(2 / 3),
     kinds="fc",
 )
 
 
 @implements(np.linalg.slogdet)
+@guarded
 def slogdet(x: Any, /) -> SlogdetResult:
     """Return sign and logarithm of the determinants of matrices.
 

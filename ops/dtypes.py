@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import builtins
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from eagerflow.core import ArrayMethods
+from eagerflow.core import ArrayMethods, implements, is_inexact
+from eagerflow.core.explain import user_line
+from eagerflow.errors import DTypeError
 
 __all__ = [
     "bfloat16",
@@ -70,6 +73,15 @@ def _typed(value: Any) -> Any:
     return value.dtype if isinstance(value, ArrayMethods) else value
 
 
+def _dtype(value: Any, name: str) -> np.dtype[Any]:
+    """Return the dtype that is meant by a dtype or an array."""
+    try:
+        return value.dtype if isinstance(value, ArrayMethods | np.ndarray) else np.dtype(value)
+    except TypeError:
+        raise DTypeError(f"{name}: expected a dtype or an array, got {value!r:.60}\n  at {user_line()}") from None
+
+
+@implements(np.result_type)
 def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
     """Return the dtype that these promote to; Python scalars are weak.
 
@@ -83,15 +95,27 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
     dtype
         As NumPy 2 and the array API standard promote.
 
+    Raises
+    ------
+    DTypeError
+        Nothing is given, or what has no common dtype.
+
     Examples
     --------
     >>> import eagerflow as ef
     >>> ef.result_type(ef.float32, 1.0)
     dtype('float32')
     """
-    return np.result_type(*[_typed(value) for value in arrays_and_dtypes])
+    try:
+        return np.result_type(*[_typed(value) for value in arrays_and_dtypes])
+    except (TypeError, ValueError) as error:
+        raise DTypeError(
+            f"result_type: expected arrays, dtypes and Python scalars that have a common dtype: {error}"
+            f"\n  at {user_line()}"
+        ) from None
 
 
+@implements(np.can_cast)
 def can_cast(from_: Any, to: Any, /, casting: Any = "safe") -> builtins.bool:
     """Tell whether a cast is allowed.
 
@@ -109,16 +133,66 @@ def can_cast(from_: Any, to: Any, /, casting: Any = "safe") -> builtins.bool:
     bool
         Whether it is.
 
+    Raises
+    ------
+    DTypeError
+        No dtype or array; an unknown `casting`.
+
     Examples
     --------
     >>> import eagerflow as ef
     >>> ef.can_cast(ef.float64, ef.float32), ef.can_cast(ef.float32, ef.float64)
     (False, True)
     """
-    return np.can_cast(_typed(from_), to, casting)
+    try:
+        return np.can_cast(_typed(from_), to, casting)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"can_cast: {error}\n  at {user_line()}") from None
 
 
-def finfo(type: Any, /) -> Any:
+@dataclass(frozen=True)
+class FloatLimits:
+    """Limits of a floating-point dtype, as Python numbers.
+
+    Parameters
+    ----------
+    dtype : dtype
+        The real dtype (of a complex one that of its parts).
+    bits : int
+        Bits of one number.
+    eps : float
+        Distance from 1 to the next larger number.
+    max, min : float
+        Largest and smallest finite number.
+    smallest_normal, smallest_subnormal : float
+        Smallest positive number with full precision; smallest of all.
+    epsneg, resolution : float
+        Distance from 1 to the next smaller number; ten to the power of minus the exact decimal digits.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.finfo(ef.float32).bits
+    32
+    """
+
+    dtype: np.dtype[Any]
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    smallest_subnormal: float
+    epsneg: float
+    resolution: float
+
+    @property
+    def tiny(self) -> float:
+        """NumPy's other name of `smallest_normal`."""
+        return self.smallest_normal
+
+
+def finfo(type: Any, /) -> FloatLimits:
     """Return the limits of a floating-point dtype.
 
     Parameters
@@ -128,17 +202,29 @@ def finfo(type: Any, /) -> Any:
 
     Returns
     -------
-    finfo
-        With ``bits``, ``eps``, ``max``, ``min`` and ``smallest_normal``.
+    FloatLimits
+        With ``bits``, ``eps``, ``max``, ``min``, ``smallest_normal``, ``dtype`` and others of `numpy.finfo`.
+
+    Raises
+    ------
+    DTypeError
+        Not a floating-point dtype.
 
     Examples
     --------
     >>> import eagerflow as ef
-    >>> float(ef.finfo(ef.float64).eps)
+    >>> ef.finfo(ef.float64).eps
     2.220446049250313e-16
     """
-    dtype = np.dtype(_typed(type))
-    return np.finfo(dtype) if dtype.kind in "fc" and dtype.isbuiltin == 1 else ml_dtypes.finfo(dtype)
+    dtype = _dtype(type, "finfo")
+    if not is_inexact(dtype):
+        raise DTypeError(f"finfo: expected a floating-point dtype, got {dtype}; see iinfo\n  at {user_line()}")
+    known = dtype.kind in "fc" and dtype.isbuiltin == 1
+    limits: Any = np.finfo(dtype) if known else ml_dtypes.finfo(dtype)
+    names = ("eps", "max", "min", "smallest_normal", "smallest_subnormal", "epsneg", "resolution")
+    return FloatLimits(
+        dtype=np.dtype(limits.dtype), bits=int(limits.bits), **{name: float(getattr(limits, name)) for name in names}
+    )
 
 
 def iinfo(type: Any, /) -> Any:
@@ -152,7 +238,12 @@ def iinfo(type: Any, /) -> Any:
     Returns
     -------
     iinfo
-        With ``bits``, ``max`` and ``min``.
+        With ``bits``, ``max``, ``min`` and ``dtype``.
+
+    Raises
+    ------
+    DTypeError
+        Not an integer dtype.
 
     Examples
     --------
@@ -160,7 +251,21 @@ def iinfo(type: Any, /) -> Any:
     >>> ef.iinfo(ef.int8).max
     127
     """
-    return np.iinfo(np.dtype(_typed(type)))
+    dtype = _dtype(type, "iinfo")
+    if dtype.kind not in "iu":
+        raise DTypeError(f"iinfo: expected an integer dtype, got {dtype}; see finfo\n  at {user_line()}")
+    return np.iinfo(dtype)
+
+
+_KINDS = {
+    "bool": "b",
+    "signed integer": "i",
+    "unsigned integer": "u",
+    "integral": "iu",
+    "real floating": "f",
+    "complex floating": "c",
+    "numeric": "iufc",
+}
 
 
 def isdtype(dtype: Any, kind: Any) -> builtins.bool:
@@ -171,12 +276,18 @@ def isdtype(dtype: Any, kind: Any) -> builtins.bool:
     dtype : dtype
         What is asked about.
     kind : str, dtype or tuple of them
-        Such as ``"real floating"``, ``"integral"``, ``"numeric"``, or a dtype.
+        ``"bool"``, ``"signed integer"``, ``"unsigned integer"``, ``"integral"``, ``"real floating"``,
+        ``"complex floating"``, ``"numeric"``, or a dtype. bfloat16 and float8 are real floating too.
 
     Returns
     -------
     bool
         Whether it is.
+
+    Raises
+    ------
+    DTypeError
+        Not a dtype; an unknown kind.
 
     Examples
     --------
@@ -184,4 +295,16 @@ def isdtype(dtype: Any, kind: Any) -> builtins.bool:
     >>> ef.isdtype(ef.float32, "real floating")
     True
     """
-    return np.isdtype(np.dtype(dtype), kind)
+    found = _dtype(dtype, "isdtype")
+    own = "c" if found.kind == "c" else "f" if is_inexact(found) else found.kind
+    for item in kind if isinstance(kind, tuple) else (kind,):
+        if isinstance(item, str) and item in _KINDS:
+            if own in _KINDS[item]:
+                return True
+        elif isinstance(item, str | tuple):
+            raise DTypeError(
+                f"isdtype: kind is a dtype or one of {', '.join(map(repr, _KINDS))}, got {item!r}\n  at {user_line()}"
+            )
+        elif _dtype(item, "isdtype") == found:
+            return True
+    return False

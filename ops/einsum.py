@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
+from eagerflow.ops.checked import sequence
 from eagerflow.ops.contraction import multiply_matrices
+from eagerflow.ops.precision import in_float32
 from eagerflow.ops.shape import broadcast_to
 
 __all__ = ["einsum", "multi_dot"]
@@ -46,6 +49,7 @@ def _path(subscripts: str, shapes: tuple[tuple[int, ...], ...], optimize: str) -
     return tuple(path)
 
 
+@in_float32
 def _einsum_kernel(xp: Any, *arrays: Any, subscripts: str, optimize: str) -> Any:
     terms, output = _split(subscripts)
     shapes = tuple([array.shape for array in arrays])
@@ -155,6 +159,14 @@ def _einsum_vjp(
     return product if product.shape == shape else broadcast_to(product, shape)
 
 
+def _batch(op: Op, size: int, inputs: list[Any], batched: Sequence[bool], attrs: dict[str, Any]) -> Any:
+    """Batching rule: the examples are one more letter."""
+    terms, output = _split(attrs["subscripts"])
+    letter = next(symbol for symbol in map(_symbol, range(10_000)) if symbol not in attrs["subscripts"])
+    text = ",".join([letter + term if b else term for term, b in zip(terms, batched, strict=True)])
+    return op(*inputs, **{**attrs, "subscripts": f"{text}->{letter}{output}"})
+
+
 def _sample_einsum(draw: Draw) -> Sample:
     lengths = {letter: draw.integer(1, 3) for letter in "abcdef"}
     terms, shapes = [], []
@@ -175,6 +187,8 @@ _einsum = Op(
     infer=_einsum_rule,
     sample=_sample_einsum,
     vjp=_einsum_vjp,
+    linear="*operands",
+    batch=_batch,
     fusion="contraction",
     flops=_einsum_flops,
     onnx="Einsum",
@@ -381,7 +395,7 @@ def multi_dot(arrays: Any) -> Tensor:
     >>> ef.linalg.multi_dot([[1.0, 2.0], ef.ones((2, 3)), ef.ones((3, 2)), [1.0, 1.0]])
     Tensor(18.)
     """
-    tensors = [convert(array) for array in arrays]
+    tensors = [convert(array) for array in sequence(arrays, "multi_dot", "arrays")]
     if len(tensors) < 2:
         raise ShapeError(f"multi_dot: expected two arrays or more, got {len(tensors)}\n  at {user_line()}")
     shapes = [tensor.shape for tensor in tensors]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, default_dtype
+from eagerflow.core.batching import repeated
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from eagerflow.ops.axes import one_axis
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import integer
+from eagerflow.ops.conversion import check_dtype
+from eagerflow.ops.precision import in_float32
 
 __all__ = ["embedding", "one_hot"]
 
@@ -38,13 +44,15 @@ def _take(xp: Any, table: Any, ids: Any) -> Any:
     return table.take(ids, axis=0)
 
 
+@in_float32
 def _add_rows(xp: Any, g: Any, ids: Any, *, rows: int) -> Any:
     result = xp.zeros((rows, *g.shape[ids.ndim :]), g.dtype)
     xp.add.at(result, ids.reshape(-1), g.reshape(-1, *result.shape[1:]))
     return result
 
 
-def _add_rows_on_cpu(g: Any, ids: Any, *, rows: int) -> Any:
+@in_float32
+def _add_sorted_rows(xp: Any, g: Any, ids: Any, *, rows: int) -> Any:
     """Sort the rows by number and add up runs of the same: without a Python loop or `np.add.at`."""
     result = np.zeros((rows, *g.shape[ids.ndim :]), g.dtype)
     if ids.size and g.size:
@@ -73,6 +81,32 @@ def _sample_gradient(draw: Draw) -> Sample:
     return Sample((draw.array((*ids.shape, draw.integer(1, 3))), ids), {"rows": rows})
 
 
+def _batch(op: Op, size: int, inputs: list[Any], batched: Sequence[bool], attrs: dict[str, Any]) -> Any:
+    """Batching rule: the tables of all examples, one below the other, are one table."""
+    table, ids = inputs
+    if not batched[0]:
+        return op(table, ids)
+    rows = table.shape[1]
+    # Looking up the numbers themselves checks their range, which is that of one table.
+    checked = op(convert(np.arange(rows), None, table.device), ids)
+    return op(table.reshape((size * rows, *table.shape[2:])), _below_each_other(checked, size, rows, batched[1]))
+
+
+def _batch_gradient(op: Op, size: int, inputs: list[Any], batched: Sequence[bool], attrs: dict[str, Any]) -> Any:
+    g, ids = inputs
+    rows = attrs["rows"]
+    if not batched[0]:
+        g = repeated(g, size)
+    made = op(g, _below_each_other(ids, size, rows, batched[1]), rows=size * rows)
+    return made.reshape((size, rows, *made.shape[1:]))
+
+
+def _below_each_other(ids: Tensor, size: int, rows: int, batched: bool) -> Tensor:
+    """Return the numbers of rows in the tables of all examples, one below the other."""
+    first = np.arange(size).reshape((size,) + (1,) * (ids.ndim - batched)) * rows
+    return ids + convert(first, None, ids.device)
+
+
 _embedding = Op(
     "embedding",
     _take,
@@ -80,6 +114,8 @@ _embedding = Op(
     infer=lambda table, ids: Spec(ids.shape + table.shape[1:], table.dtype),
     sample=_sample_embedding,
     vjp=(lambda g, ids, shape: _embedding_gradient(g, ids, rows=shape[0]), None),
+    linear="table",
+    batch=_batch,
     onnx="Gather",
     flops=0.0,
     kinds="fc",
@@ -91,9 +127,11 @@ _embedding_gradient = Op(
     infer=lambda g, ids, *, rows: Spec((rows, *g.shape[ids.ndim :]), g.dtype),
     sample=_sample_gradient,
     vjp=(lambda g, ids: _embedding(g, ids), None),
+    linear="g",
+    batch=_batch_gradient,
     kinds="fc",
 )
-_embedding_gradient.register_kernel("cpu", _add_rows_on_cpu)
+_embedding_gradient.register_kernel("cpu", partial(_add_sorted_rows, np))
 
 
 def embedding(table: Any, ids: Any) -> Tensor:
@@ -155,6 +193,7 @@ _one_hot = Op(
     infer=_one_hot_rule,
     sample=_sample_one_hot,
     no_gradient="its input are integers",
+    batch=along("axis"),
     onnx="OneHot",
 )
 
@@ -193,7 +232,8 @@ def one_hot(ids: Any, num_classes: int, dtype: Any = None, axis: int = -1) -> Te
             [1., 0., 0.]])
     """
     from_ids = convert(ids)
-    wanted = default_dtype() if dtype is None else np.dtype(dtype)
+    wanted = default_dtype() if dtype is None else check_dtype(dtype, "one_hot")
     position = one_axis(axis, from_ids.ndim + 1, "one_hot")
-    result: Tensor = _one_hot(from_ids, count=operator.index(num_classes), axis=position, dtype=wanted.name)
+    count = integer(num_classes, "one_hot", "num_classes")
+    result: Tensor = _one_hot(from_ids, count=count, axis=position, dtype=wanted.name)
     return result

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements, is_inexact
 from eagerflow.ops.axes import one_axis, reduced_shape, reduction_rule
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import flag
+from eagerflow.ops.precision import is_low
 from eagerflow.ops.reduction import over, reducer, sample_reduction
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "max", "min", "ptp"]
@@ -25,8 +29,10 @@ def _ties_kernel(xp: Any, x: Any, out: Any, *, axis: tuple[int, ...]) -> Any:
     chosen = xp.equal(x, out)
     if is_inexact(x.dtype):
         chosen = xp.logical_or(chosen, xp.not_equal(x, x))  # a NaN makes the result NaN
-    shares = chosen.astype(x.dtype)
-    return shares / shares.sum(axis=axis, keepdims=True)
+    shares = chosen.astype(np.float32 if x.itemsize < 4 and is_low(x.dtype) else x.dtype)
+    # At least one equals an extreme of the same array; another `out` gets zeros.
+    shares = shares / xp.maximum(shares.sum(axis=axis, keepdims=True), 1)
+    return shares if shares.dtype == x.dtype else shares.astype(x.dtype)
 
 
 def _sample_ties(draw: Draw) -> Sample:
@@ -41,6 +47,7 @@ _ties = Op(
     infer=lambda x, out, *, axis: x,
     sample=_sample_ties,
     no_gradient="it is constant between ties",
+    batch=along("axis"),
     flops=4,
 )
 
@@ -51,6 +58,10 @@ def _extreme_gradient(g: Tensor, x: Tensor, out: Tensor, axis: tuple[int, ...]) 
     return g * _ties(x, out, axis=axis)
 
 
+def _extreme_jvp(t: Tensor, x: Tensor, out: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    return (t * _ties(x, out, axis=axis)).sum(axis=axis, keepdims=keepdims)
+
+
 def _extreme(name: str, ufunc: np.ufunc, onnx: str) -> Callable[[Any, Any, Any], Tensor]:
     op = Op(
         name,
@@ -59,6 +70,8 @@ def _extreme(name: str, ufunc: np.ufunc, onnx: str) -> Callable[[Any, Any, Any],
         infer=reduction_rule(),
         sample=sample_reduction,
         vjp=_extreme_gradient,
+        jvp=_extreme_jvp,
+        batch=along("axis"),
         fusion="reduction",
         onnx=onnx,
     )
@@ -182,6 +195,15 @@ def _index_rule(x: Spec, *, axis: int | None, keepdims: bool) -> Spec:
     return Spec(reduced_shape(x.shape, axes, keepdims), np.intp)
 
 
+def batch_index(op: Op, size: int, inputs: list[Any], batched: Sequence[bool], attrs: dict[str, Any]) -> Any:
+    (x,) = inputs
+    axis, keepdims = attrs["axis"], attrs["keepdims"]
+    if axis is not None:
+        return op(x, axis=axis + 1, keepdims=keepdims)
+    found = op(x.reshape((size, math.prod(x.shape[1:]))), axis=1, keepdims=False)
+    return found.reshape((size,) + (1,) * (x.ndim - 1)) if keepdims else found
+
+
 def _sample_index(draw: Draw) -> Sample:
     shape = draw.shape()
     axis = draw.axis(len(shape)) % len(shape) if shape and draw.flag() else None
@@ -199,6 +221,7 @@ def _index(name: str) -> Op:
         infer=_index_rule,
         sample=_sample_index,
         no_gradient=_INDEX,
+        batch=batch_index,
         fusion="reduction",
     )
     op.register_kernel("cpu", on_cpu)
@@ -210,7 +233,8 @@ _argmax, _argmin = _index("argmax"), _index("argmin")
 
 def _find(op: Op, x: Any, axis: int | None, keepdims: bool) -> Tensor:
     x = convert(x)
-    return op(x, axis=None if axis is None else one_axis(axis, x.ndim, op.name), keepdims=bool(keepdims))
+    one = None if axis is None else one_axis(axis, x.ndim, op.name)
+    return op(x, axis=one, keepdims=flag(keepdims, op.name, "keepdims"))
 
 
 @implements(np.argmax)
@@ -292,6 +316,7 @@ def _truth(name: str, ufunc: np.ufunc) -> Op:
             else sample_reduction(draw)
         ),
         no_gradient=_BOOLEAN,
+        batch=along("axis"),
         fusion="reduction",
     )
     op.register_kernel("cpu", ufunc.reduce)
@@ -331,7 +356,7 @@ def all(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     Tensor([False,  True])
     """
     x = convert(x)
-    return _all(x, axis=over(x, axis, "all"), keepdims=bool(keepdims))
+    return _all(x, axis=over(x, axis, "all"), keepdims=flag(keepdims, "all", "keepdims"))
 
 
 @implements(np.any)
@@ -364,7 +389,7 @@ def any(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     Tensor([ True, False])
     """
     x = convert(x)
-    return _any(x, axis=over(x, axis, "any"), keepdims=bool(keepdims))
+    return _any(x, axis=over(x, axis, "any"), keepdims=flag(keepdims, "any", "keepdims"))
 
 
 _count_nonzero = Op(
@@ -374,6 +399,7 @@ _count_nonzero = Op(
     infer=reduction_rule(lambda dtype: np.intp),
     sample=sample_reduction,
     no_gradient="its result is an integer",
+    batch=along("axis"),
     fusion="reduction",
 )
 
@@ -408,4 +434,4 @@ def count_nonzero(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Ten
     Tensor([1, 2])
     """
     x = convert(x)
-    return _count_nonzero(x, axis=over(x, axis, "count_nonzero"), keepdims=bool(keepdims))
+    return _count_nonzero(x, axis=over(x, axis, "count_nonzero"), keepdims=flag(keepdims, "count_nonzero", "keepdims"))

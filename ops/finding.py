@@ -9,6 +9,7 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
+from eagerflow.ops.checked import guarded
 
 __all__ = ["argwhere", "nonzero"]
 
@@ -24,6 +25,7 @@ _nonzero = Op(
 
 
 @implements(np.nonzero)
+@guarded
 def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     """Return the positions of the elements that are not zero.
 
@@ -61,6 +63,7 @@ _argwhere = Op(
 
 
 @implements(np.argwhere)
+@guarded
 def argwhere(x: Any, /) -> Tensor:
     """Return the positions of the elements that are not zero, one a row.
 

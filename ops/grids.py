@@ -10,6 +10,7 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.devices import Device
 from eagerflow.errors import ShapeError
+from eagerflow.ops.checked import flag, integer, option
 from eagerflow.ops.creation import NO_INPUT, create, dtype_or_default, lengths, zeros
 from eagerflow.ops.joining import stack
 from eagerflow.ops.ranges import arange
@@ -70,7 +71,8 @@ def eye(
             [0., 1.]])
     """
     rows, columns = lengths((n_rows, n_rows if n_cols is None else n_cols), "eye")
-    return create(_eye, device, rows=rows, columns=columns, k=int(k), dtype=dtype_or_default(dtype, "eye"))
+    offset, wanted = integer(k, "eye", "k"), dtype_or_default(dtype, "eye")
+    return create(_eye, device, rows=rows, columns=columns, k=offset, dtype=wanted)
 
 
 def identity(n: int, /, dtype: Any = None, *, device: str | Device | None = None) -> Tensor:
@@ -133,7 +135,8 @@ def tri(
             [1., 1.]])
     """
     rows, columns = lengths((n_rows, n_rows if n_cols is None else n_cols), "tri")
-    return create(_tri, device, rows=rows, columns=columns, k=int(k), dtype=dtype_or_default(dtype, "tri"))
+    offset, wanted = integer(k, "tri", "k"), dtype_or_default(dtype, "tri")
+    return create(_tri, device, rows=rows, columns=columns, k=offset, dtype=wanted)
 
 
 def indices(dimensions: Any, dtype: Any = np.int64, *, device: str | Device | None = None) -> Tensor:
@@ -174,7 +177,7 @@ def indices(dimensions: Any, dtype: Any = np.int64, *, device: str | Device | No
 
 
 @implements(np.meshgrid)
-def meshgrid(*arrays: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Tensor]:
+def meshgrid(*arrays: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Return the coordinates of the points of a grid.
 
     Parameters
@@ -190,7 +193,7 @@ def meshgrid(*arrays: Any, copy: bool = True, sparse: bool = False, indexing: st
 
     Returns
     -------
-    list of Tensor
+    tuple of Tensor
         One for each vector.
 
     Raises
@@ -205,8 +208,8 @@ def meshgrid(*arrays: Any, copy: bool = True, sparse: bool = False, indexing: st
     >>> x.shape
     (3, 2)
     """
-    if indexing not in ("xy", "ij"):
-        raise ShapeError(f"meshgrid: indexing is 'xy' or 'ij', got {indexing!r}\n  at {user_line()}")
+    option(indexing, ("xy", "ij"), "meshgrid", "indexing")
+    sparse = flag(sparse, "meshgrid", "sparse")
     tensors = [convert(x) for x in arrays]
     for x in tensors:
         if x.ndim > 1:
@@ -221,4 +224,4 @@ def meshgrid(*arrays: Any, copy: bool = True, sparse: bool = False, indexing: st
     for axis, x in zip(order, tensors, strict=True):
         line = x.reshape([x.size if i == axis else 1 for i in range(len(order))])
         results.append(line if sparse else broadcast_to(line, sides))
-    return results
+    return tuple(results)

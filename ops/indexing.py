@@ -8,20 +8,22 @@ no arrays and give views.
 from __future__ import annotations
 
 import operator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, is_exclusive, wrap
+from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, become, convert, is_exclusive, wrap
 from eagerflow.core.callers import attributed
 from eagerflow.core.explain import describe, explain, two_devices, user_line
 from eagerflow.core.record import attach
 from eagerflow.devices import CPU0, Device
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.batched_indices import ARRAY, assigning, reading, writing
+from eagerflow.ops.precision import in_float32
 
 __all__ = ["getitem", "setitem"]
 
-ARRAY = "array"
 _BASIC = (int, slice, type(None), type(Ellipsis))
 
 
@@ -164,10 +166,16 @@ def _sample_getitem(draw: Draw) -> Sample:
     return Sample((draw.array(shape),), {"index": index})
 
 
+def _part_of_each(op: Op, size: int, inputs: list[Any], batched: Any, attrs: dict[str, Any]) -> Any:
+    larger = {"shape": (size, *attrs["shape"])} if "shape" in attrs else {}
+    return op(inputs[0], **larger, index=(slice(None), *attrs["index"]))
+
+
 _getitem = Op(
     "getitem", lambda xp, x, *, index: x[index], inputs="x",
     infer=lambda x, *, index: Spec(_shape_rule(x.shape, index, ()), x.dtype),
     sample=_sample_getitem, vjp=lambda g, shape, index: _embed(g, shape=shape, index=index),
+    linear="x", batch=_part_of_each,
     fusion="view", onnx="Slice", kinds="fc",
 )  # fmt: skip
 
@@ -188,7 +196,7 @@ def _sample_embed(draw: Draw) -> Sample:
 # The gradient of reading a part: zeros of the whole's shape, with the part in its place.
 _embed = Op(
     "embed", _embed_kernel, inputs="x", infer=lambda x, *, shape, index: Spec(shape, x.dtype), sample=_sample_embed,
-    vjp=lambda g, index: _getitem(g, index=index), flops=0, kinds="fc",
+    vjp=lambda g, index: _getitem(g, index=index), linear="x", batch=_part_of_each, flops=0, kinds="fc",
 )  # fmt: skip
 
 
@@ -231,17 +239,21 @@ gather = Op(
     "gather", lambda xp, x, *indices, index: x[_checked(xp, x.shape, index, indices)], inputs="x *indices",
     infer=lambda x, *indices, index: Spec(_shape_rule(x.shape, index, indices), x.dtype), sample=_sample_gather,
     vjp=(lambda g, indices, shape, index: _scatter_add(g, *indices, shape=shape, index=index), None),
-    onnx="GatherND", flops=0, kinds="fc",
+    linear="x", batch=reading, onnx="GatherND", flops=0, kinds="fc",
 )  # fmt: skip
 
 
+@in_float32
 def _scatter_add_kernel(xp: Any, x: Any, *indices: Any, shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
     out = xp.zeros(shape, x.dtype)
     xp.add.at(out, join_index(index, indices), x)
     return out
 
 
-def _scatter_add_cpu(x: np.ndarray, *indices: np.ndarray, shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
+@in_float32
+def _scatter_add_cpu(
+    xp: Any, x: np.ndarray, *indices: np.ndarray, shape: tuple[int, ...], index: tuple[Any, ...]
+) -> Any:
     out = np.zeros(shape, x.dtype)
     if not x.size:
         return out
@@ -270,9 +282,9 @@ _scatter_add = Op(
     "scatter_add", _scatter_add_kernel, inputs="x *indices",
     infer=lambda x, *indices, shape, index: Spec(shape, x.dtype),
     sample=_sample_scatter, vjp=(lambda g, indices, index: gather(g, *indices, index=index), None),
-    onnx="ScatterND", kinds="fc",
+    linear="x", batch=writing, onnx="ScatterND", kinds="fc",
 )  # fmt: skip
-_scatter_add.register_kernel("cpu", _scatter_add_cpu)
+_scatter_add.register_kernel("cpu", partial(_scatter_add_cpu, np))
 
 
 def _gather_cpu(x: np.ndarray, *indices: np.ndarray, index: tuple[Any, ...]) -> Any:
@@ -322,7 +334,7 @@ def getitem(x: Any, index: Any, /) -> Tensor:
     if kind is int or (kind is slice and _plain_slice(index)):
         return _part(x, {"index": (index,)})
     source = convert(x, copy=False) if type(x) is not Tensor else x
-    template, arrays = split_index(index, source._device)
+    template, arrays = split_index(index, source.device)
     if not arrays:
         return _part(source, {"index": template})
     return gather(source, *arrays, index=template)
@@ -360,7 +372,7 @@ def _sample_setitem(draw: Draw) -> Sample:
 
 def _beside(x: Any, value: Any) -> Any:
     """Return a Python scalar as a Tensor on the device of `x`, where that is not the host."""
-    device = x._device if type(x) is Tensor else CPU0
+    device = x.device if isinstance(x, Tensor) else CPU0
     return value if device is CPU0 or type(value) not in _SCALARS else convert(value, None, device)
 
 
@@ -377,7 +389,7 @@ _setitem = Op(
         lambda g, indices, shape, index: _leading(_read_written(g, *indices, index=index), shape),
         None,
     ),
-    onnx="ScatterND", flops=0, kinds="fc",
+    linear="x+value", batch=assigning, onnx="ScatterND", flops=0, kinds="fc",
 )  # fmt: skip
 
 
@@ -398,7 +410,7 @@ _read_written = Op(
     "read_written", _read_written_kernel, inputs="x *indices",
     infer=lambda x, *indices, index: Spec(_shape_rule(x.shape, index, indices), x.dtype), sample=_sample_gather,
     vjp=(lambda g, indices, shape, index: _write(g, *indices, shape=shape, index=index), None),
-    flops=0, kinds="fc",
+    linear="x", batch=reading, flops=0, kinds="fc",
 )  # fmt: skip
 
 
@@ -411,7 +423,7 @@ def _write_kernel(xp: Any, x: Any, *indices: Any, shape: tuple[int, ...], index:
 _write = Op(
     "write", _write_kernel, inputs="x *indices", infer=lambda x, *indices, shape, index: Spec(shape, x.dtype),
     sample=_sample_scatter, vjp=(lambda g, indices, index: _read_written(g, *indices, index=index), None),
-    onnx="ScatterND", flops=0, kinds="fc",
+    linear="x", batch=writing, onnx="ScatterND", flops=0, kinds="fc",
 )  # fmt: skip
 
 
@@ -461,7 +473,7 @@ def setitem(x: Any, index: Any, value: Any, /) -> Tensor:
     Tensor([0., 5., 6.])
     """
     source = convert(x)
-    template, arrays = split_index(index, source._device, "setitem")
+    template, arrays = split_index(index, source.device, "setitem")
     return _setitem(source, _beside(source, _read_value(source, value)), *arrays, index=template)
 
 
@@ -470,15 +482,13 @@ def assign(self: Tensor, index: Any, value: Any) -> None:
 
     In place where nothing else sees the old one.
     """
-    template, arrays = split_index(index, self._device, "setitem")
+    template, arrays = split_index(index, self.device, "setitem")
     value = _read_value(self, value)
     operands = (self, value, *arrays)
     # Only when all is concrete: other interpreters see the op.
     ready = self._device is CPU0 and all(x is not self and type(x) in _CONCRETE for x in operands[1:])
     if not (ready and is_exclusive(self)):
-        changed = _setitem(self, _beside(self, value), *arrays, index=template)
-        self._data = changed._data
-        self._rec = changed._rec
+        become(self, _setitem(self, _beside(self, value), *arrays, index=template))
         return
     if any(type(x) is Tensor and x._device is not CPU0 for x in operands):
         raise two_devices(_setitem, operands)

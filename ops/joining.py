@@ -10,16 +10,24 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
-from eagerflow.errors import ShapeError
+from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis
+from eagerflow.ops.batching import along
 from eagerflow.ops.indexing import read_part
 from eagerflow.ops.shape import atleast_1d, atleast_2d, atleast_3d, ravel
 
-__all__ = ["column_stack", "concat", "concatenate", "dstack", "hstack", "stack", "vstack"]
+__all__ = ["block", "column_stack", "concat", "concatenate", "dstack", "hstack", "stack", "vstack"]
+
+
+def _items(arrays: Any, name: str) -> list[Any]:
+    try:
+        return list(arrays)
+    except TypeError:
+        raise DTypeError(f"{name}: expected a sequence of arrays, got {arrays!r:.60}\n  at {user_line()}") from None
 
 
 def _tensors(arrays: Any, name: str) -> list[Tensor]:
-    tensors = [convert(x) for x in arrays]
+    tensors = [convert(x) for x in _items(arrays, name)]
     if not tensors:
         raise ShapeError(f"{name}: expected one array or more, got none\n  at {user_line()}")
     return tensors
@@ -50,7 +58,8 @@ def _sample_concat(draw: Draw) -> Sample:
 # `sizes` are the lengths of the inputs along the axis: all that the gradient needs of them.
 _concat = Op(
     "concat", lambda xp, *arrays, axis, sizes: xp.concatenate(arrays, axis), inputs="*arrays", infer=_concat_rule,
-    sample=_sample_concat, vjp=_concat_gradient, onnx="Concat", flops=0, kinds="fc",
+    sample=_sample_concat, vjp=_concat_gradient, linear="arrays", batch=along("axis"),
+    onnx="Concat", flops=0, kinds="fc",
 )  # fmt: skip
 
 
@@ -119,7 +128,7 @@ def _stack_rule(*arrays: Spec, axis: int) -> Spec:
 _stack = Op(
     "stack", lambda xp, *arrays, axis: xp.stack(arrays, axis), inputs="*arrays", infer=_stack_rule,
     sample=_sample_stack, vjp=lambda g, position, axis: read_part(g, (*(slice(None),) * axis, position)),
-    flops=0, kinds="fc",
+    linear="arrays", batch=along("axis"), flops=0, kinds="fc",
 )  # fmt: skip
 
 
@@ -194,7 +203,7 @@ def vstack(arrays: Sequence[Any], /, *, dtype: Any = None) -> Tensor:
     Tensor([[1., 2.],
             [3., 4.]])
     """
-    return concat([atleast_2d(x) for x in arrays], 0, dtype=dtype)
+    return concat([atleast_2d(x) for x in _items(arrays, "vstack")], 0, dtype=dtype)
 
 
 @implements(np.hstack)
@@ -224,7 +233,7 @@ def hstack(arrays: Sequence[Any], /, *, dtype: Any = None) -> Tensor:
     >>> ef.hstack([[1.0, 2.0], [3.0]])
     Tensor([1., 2., 3.])
     """
-    tensors = [atleast_1d(x) for x in arrays]
+    tensors = [atleast_1d(x) for x in _items(arrays, "hstack")]
     return concat(tensors, 0 if tensors and tensors[0].ndim == 1 else 1, dtype=dtype)
 
 
@@ -253,7 +262,7 @@ def dstack(arrays: Sequence[Any], /) -> Tensor:
     >>> ef.dstack([[1.0, 2.0], [3.0, 4.0]]).shape
     (1, 2, 2)
     """
-    return concat([atleast_3d(x) for x in arrays], 2)
+    return concat([atleast_3d(x) for x in _items(arrays, "dstack")], 2)
 
 
 @implements(np.column_stack)
@@ -282,5 +291,60 @@ def column_stack(arrays: Sequence[Any], /) -> Tensor:
     Tensor([[1., 3.],
             [2., 4.]])
     """
-    tensors = [convert(x) for x in arrays]
+    tensors = [convert(x) for x in _items(arrays, "column_stack")]
     return concat([x if x.ndim > 1 else x.reshape(-1, 1) for x in tensors], 1)
+
+
+@implements(np.block)
+def block(arrays: Any) -> Tensor:
+    """Join nested lists of arrays: the innermost along the last axis, those around them along the axis before.
+
+    Parameters
+    ----------
+    arrays : nested list of array_like
+        Blocks; all lists are equally deep.
+
+    Returns
+    -------
+    Tensor
+        The joined array.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit, a list is empty, or lists are not equally deep.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.block([[ef.eye(1), ef.zeros((1, 2))], [ef.ones((1, 3))]])
+    Tensor([[1., 0., 0.],
+            [1., 1., 1.]])
+    """
+    depth = _depth(arrays)
+    leaves = [convert(leaf) for leaf in _leaves(arrays)]
+    ndim = builtins.max([depth, *[leaf.ndim for leaf in leaves]])
+    remaining = iter(leaves)
+
+    def join(item: Any, level: int) -> Tensor:
+        if level == depth:
+            leaf = next(remaining)
+            return leaf.reshape((1,) * (ndim - leaf.ndim) + leaf.shape)
+        return concat([join(part, level + 1) for part in item], level - depth)
+
+    return join(arrays, 0)
+
+
+def _depth(item: Any) -> int:
+    if not isinstance(item, list):
+        return 0
+    depths = {_depth(part) for part in item}
+    if len(depths) != 1:
+        raise ShapeError(
+            f"block: lists are equally deep and not empty, got depths {sorted(depths)}\n  at {user_line()}"
+        )
+    return 1 + depths.pop()
+
+
+def _leaves(item: Any) -> list[Any]:
+    return [leaf for part in item for leaf in _leaves(part)] if isinstance(item, list) else [item]

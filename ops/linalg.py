@@ -19,14 +19,19 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, broadcast, convert, i
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import one_axis
+from eagerflow.ops.checked import guarded
 from eagerflow.ops.contraction import matmul, outer, tensordot, vecdot
 from eagerflow.ops.decomposition import QRResult, cholesky, qr
 from eagerflow.ops.determinant import SlogdetResult, det, slogdet
+from eagerflow.ops.eigen import EigResult, eig, eigvals
 from eagerflow.ops.einsum import multi_dot
+from eagerflow.ops.least_squares import LstsqResult, lstsq, tensorinv, tensorsolve
+from eagerflow.ops.matrix_functions import cosm, expm, logm, sinm, sqrtm
 from eagerflow.ops.norms import cond, matrix_norm, norm, vector_norm
 from eagerflow.ops.reduction import sum
-from eagerflow.ops.solving import inv, matrices, matrix_power, matrix_rank, pinv, solve
+from eagerflow.ops.solving import inv, matrices, matrix_power, matrix_rank, pinv
 from eagerflow.ops.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
+from eagerflow.ops.systems import cho_solve, solve, solve_triangular
 from eagerflow.ops.transposition import matrix_transpose
 
 LinAlgError = np.linalg.LinAlgError
@@ -38,19 +43,28 @@ implements(np.linalg.vecdot)(vecdot)
 implements(np.linalg.matrix_transpose)(matrix_transpose)
 
 __all__ = [
+    "EigResult",
     "EighResult",
     "LinAlgError",
+    "LstsqResult",
     "QRResult",
     "SVDResult",
     "SlogdetResult",
+    "cho_solve",
     "cholesky",
     "cond",
+    "cosm",
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
+    "expm",
     "inv",
+    "logm",
+    "lstsq",
     "matmul",
     "matrix_norm",
     "matrix_power",
@@ -61,11 +75,16 @@ __all__ = [
     "outer",
     "pinv",
     "qr",
+    "sinm",
     "slogdet",
     "solve",
+    "solve_triangular",
+    "sqrtm",
     "svd",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vecdot",
     "vector_norm",
@@ -73,6 +92,7 @@ __all__ = [
 
 
 @implements(np.linalg.diagonal)
+@guarded
 def diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
     """Return the diagonals of matrices, which are the last two axes (in `ef.diagonal` the first).
 
@@ -103,6 +123,7 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
 
 
 @implements(np.linalg.trace)
+@guarded
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
     """Sum the diagonals of matrices, which are the last two axes (in `ef.trace` the first).
 
@@ -153,12 +174,15 @@ _cross = Op(
     infer=lambda x, y: Spec(broadcast(x, y), np.result_type(x.dtype, y.dtype)),
     sample=_sample_cross,
     vjp=(lambda g, y: _cross(y, g), lambda g, x: _cross(g, x)),
+    linear="x y",
+    batch="leading",
     flops=3,
     kinds="fc",
 )
 
 
 @implements(np.linalg.cross)
+@guarded
 def cross(x: Any, y: Any, /, *, axis: int = -1) -> Tensor:
     """Return the cross products of vectors of length 3.
 

@@ -11,8 +11,10 @@ from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.activation import exponentials, log_softmax, sigmoid, softmax
 from eagerflow.ops.axes import one_axis
+from eagerflow.ops.batching import along
 from eagerflow.ops.declare import elementwise
 from eagerflow.ops.embedding import check_numbers, one_hot
+from eagerflow.ops.precision import add_up, in_float32
 from eagerflow.ops.transposition import moveaxis
 
 __all__ = ["sigmoid_cross_entropy", "softmax_cross_entropy"]
@@ -26,6 +28,8 @@ def _at(xp: Any, labels: Any) -> tuple[Any, ...]:
 
 
 def _kernel(xp: Any, logits: Any, labels: Any) -> Any:
+    if logits.itemsize < 4:
+        return _kernel(xp, logits.astype(np.float32), labels).astype(logits.dtype)
     classes = logits.shape[-1]
     check_numbers(_NAME, "labels", labels, classes, "classes")
     rows = logits.reshape(-1, classes)
@@ -37,6 +41,7 @@ def _kernel(xp: Any, logits: Any, labels: Any) -> Any:
     return (loss[:, 0] - rows[_at(xp, labels)]).reshape(labels.shape)
 
 
+@in_float32
 def _gradient_kernel(xp: Any, g: Any, logits: Any, labels: Any) -> Any:
     rows = logits.reshape(-1, logits.shape[-1])
     if not rows.size:
@@ -55,12 +60,12 @@ def _slope(g: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _second_logits(g: Tensor, weight: Tensor, logits: Tensor) -> Tensor:
     weights, p = weight.reshape(*weight.shape, 1), softmax(logits)
-    return weights * (p * (g - (g * p).sum(axis=-1, keepdims=True)))
+    return weights * (p * (g - add_up(g * p, -1)))
 
 
 def _second_weight(g: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     hot = one_hot(labels, logits.shape[-1], logits.dtype)
-    return (g * (softmax(logits) - hot)).sum(axis=-1)
+    return add_up(g * (softmax(logits) - hot), -1).reshape(labels.shape)
 
 
 def _draw(draw: Draw) -> tuple[Any, Any]:
@@ -85,6 +90,8 @@ _sparse = Op(
     infer=lambda logits, labels: Spec(labels.shape, logits.dtype),
     sample=_sample,
     vjp=(lambda g, logits, labels: _sparse_gradient(g, logits, labels), None),
+    jvp=(lambda t, logits, labels: _second_weight(t, logits, labels), None),
+    batch=along(),
     flops=lambda logits, labels: 14.0 * logits.size,
     onnx="SoftmaxCrossEntropyLoss",
 )
@@ -95,6 +102,12 @@ _sparse_gradient = Op(
     infer=lambda weight, logits, labels: Spec(logits.shape, np.result_type(logits.dtype, weight.dtype)),
     sample=_sample_gradient,
     vjp=(_second_weight, _second_logits, None),
+    jvp=(
+        lambda t, logits, labels: _sparse_gradient(t, logits, labels),
+        lambda t, weight, logits: _second_logits(t, weight, logits),  # the softmax has a symmetric Jacobian
+        None,
+    ),
+    batch=along(),
     flops=14.0,
 )
 

@@ -11,16 +11,21 @@ of Gers et al. (2000). With the gates in the order input, forget, output, candid
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eagerflow.core import Draw, GradientTape, Op, Sample, Spec, Tensor, convert
+from eagerflow.core.batching import loop, repeated
+from eagerflow.core.forward import ForwardLevel
 from eagerflow.errors import ShapeError
+from eagerflow.ops.batched_images import fold, unfold
+from eagerflow.ops.precision import in_float32
 from eagerflow.ops.trigonometric import tanh
 
 __all__ = ["lstm"]
 
 
+@in_float32
 def _forward(xp: Any, x: Any, h0: Any, c0: Any, w: Any) -> tuple[Any, Any, Any]:
     steps, batch, width = x.shape
     size = width // 4
@@ -48,6 +53,7 @@ def _forward(xp: Any, x: Any, h0: Any, c0: Any, w: Any) -> tuple[Any, Any, Any]:
     return h, c, gates
 
 
+@in_float32
 def _backward(xp: Any, gh: Any, gc: Any, gg: Any, c: Any, gates: Any, c0: Any, w: Any) -> tuple[Any, Any, Any]:
     steps, batch, size = c.shape
     i, f, o, u = (gates[:, :, k * size : (k + 1) * size] for k in range(4))
@@ -117,12 +123,60 @@ def _composed(gh: Any, gc: Any, gg: Any, c: Tensor, gates: Tensor, c0: Tensor, w
         for k in range(4):
             total = gates_gradient[k] if gg is None else gates_gradient[k] + gg[t][:, k * size : (k + 1) * size]
             parts.append(total * slopes[k])
-        # Stacked [4, batch, size], then side by side: [batch, 4 * size].
-        row = convert(parts).transpose(1, 0, 2).reshape(a.shape)
+        row = _side_by_side(parts)
         rows.append(row)
         dh = row @ w.T
         dc = zero if dc is None else dc * f
     return convert(rows[::-1]), dh, dc
+
+
+def _tangents(tangents: list[Any], h0: Tensor, c0: Tensor, w: Tensor, out: Any) -> tuple[Tensor, ...]:
+    """Return the tangents of the results."""
+    h, c, gates = out
+    tx, th, tc, tw = tangents
+    size = w.shape[0]
+    rows: list[list[Tensor]] = [[], [], []]
+    for t in range(h.shape[0]):
+        a = gates[t]
+        before_h, before_c = (h[t - 1], c[t - 1]) if t else (h0, c0)
+        z = _plus(None if tx is None else tx[t], None if th is None else th @ w)
+        z = _plus(z, None if tw is None else before_h @ tw)
+        z = a * 0 if z is None else z
+        i, f, o, u = (a[:, k * size : (k + 1) * size] for k in range(4))
+        slopes = [i * (1 - i), f * (1 - f), o * (1 - o), 1 - u * u]
+        parts = [z[:, k * size : (k + 1) * size] * slope for k, slope in enumerate(slopes)]
+        tanh_c = tanh(c[t])
+        tc = _plus(None if tc is None else tc * f, parts[0] * u + parts[1] * before_c + parts[3] * i)
+        th = parts[2] * tanh_c + tc * o * (1 - tanh_c * tanh_c)
+        for row, made in zip(rows, (th, tc, _side_by_side(parts)), strict=True):
+            row.append(made)
+    return convert(rows[0]), convert(rows[1]), convert(rows[2])
+
+
+def _gradient_tangents(tangents: list[Any], inputs: list[Any]) -> list[Any]:
+    level = ForwardLevel()
+    with level.running():
+        given = [x if t is None else level.dual(x, t) for x, t in zip(inputs, tangents, strict=True)]
+        made = _composed(*given)
+    return [level.split(y)[1] for y in made]
+
+
+def _batch(op: Op, size: int, inputs: list[Any], batched: Sequence[bool], attrs: dict[str, Any]) -> Any:
+    """Batching rule: the examples are one larger batch."""
+    if batched[-1] or not size:
+        # Weights of their own make each example's step in time a matmul of its own, whether in a loop or not.
+        return loop(op, size, inputs, batched, attrs)
+    folded = []
+    for x, b in zip(inputs[:-1], batched, strict=False):
+        x = x if b or x is None else repeated(x, size)
+        folded.append(None if x is None else fold(x, x.ndim - 3))
+    return [unfold(y, y.ndim - 2, size) for y in op(*folded, inputs[-1])]
+
+
+def _side_by_side(parts: list[Tensor]) -> Tensor:
+    """Return four parts [batch, size] as one row of gates [batch, 4 * size]."""
+    batch, size = parts[0].shape
+    return convert(parts).transpose(1, 0, 2).reshape((batch, 4 * size))
 
 
 def _plus(x: Any, y: Any) -> Any:
@@ -193,6 +247,8 @@ _lstm = Op(
         lambda g, out, c0, w: _gradients(g, out, c0, w)[2],
         _to_w,
     ),
+    jvp=_tangents,
+    batch=_batch,
 )
 
 
@@ -217,12 +273,14 @@ def _second(position: int) -> Callable[..., Any]:
 _lstm_gradient = Op(
     "lstm_gradient",
     _backward,
-    inputs="gh gc gg c gates c0 w",
+    inputs="gh? gc? gg? c gates c0 w",
     outputs=3,
     infer=lambda gh, gc, gg, c, gates, c0, w: (gates, c0, c0),
     flops=lambda gh, gc, gg, c, gates, c0, w: 2.0 * c.shape[0] * c.shape[1] * w.size,
     sample=_sample_gradient,
     vjp=[_second(position) for position in range(7)],
+    jvp=_gradient_tangents,
+    batch=_batch,
 )
 
 

@@ -11,8 +11,10 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import some_axes
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import guarded, integer
 
-__all__ = ["diag", "diagonal", "trace", "tril", "triu"]
+__all__ = ["diag", "diagflat", "diagonal", "trace", "tril", "triu"]
 
 
 def _sample_triangle(draw: Draw) -> Sample:
@@ -21,11 +23,11 @@ def _sample_triangle(draw: Draw) -> Sample:
 
 _tril = Op(
     "tril", lambda xp, x, *, k: xp.tril(x, k), inputs="x", infer=lambda x, *, k: x, sample=_sample_triangle,
-    vjp=lambda g, k: _tril(g, k=k), onnx="Trilu", flops=0, kinds="fc",
+    vjp=lambda g, k: _tril(g, k=k), linear="x", batch="leading", onnx="Trilu", flops=0, kinds="fc",
 )  # fmt: skip
 _triu = Op(
     "triu", lambda xp, x, *, k: xp.triu(x, k), inputs="x", infer=lambda x, *, k: x, sample=_sample_triangle,
-    vjp=lambda g, k: _triu(g, k=k), onnx="Trilu", flops=0, kinds="fc",
+    vjp=lambda g, k: _triu(g, k=k), linear="x", batch="leading", onnx="Trilu", flops=0, kinds="fc",
 )  # fmt: skip
 
 
@@ -64,7 +66,7 @@ def tril(x: Any, /, k: int = 0) -> Tensor:
     Tensor([[1., 0.],
             [3., 4.]])
     """
-    return _tril(_matrix(x, "tril"), k=int(k))
+    return _tril(_matrix(x, "tril"), k=integer(k, "tril", "k"))
 
 
 @implements(np.triu)
@@ -95,7 +97,7 @@ def triu(x: Any, /, k: int = 0) -> Tensor:
     Tensor([[1., 2.],
             [0., 4.]])
     """
-    return _triu(_matrix(x, "triu"), k=int(k))
+    return _triu(_matrix(x, "triu"), k=integer(k, "triu", "k"))
 
 
 def _length(rows: int, columns: int, offset: int) -> int:
@@ -122,7 +124,7 @@ _diagonal = Op(
     "diagonal", lambda xp, x, *, offset, axis1, axis2: xp.diagonal(x, offset, axis1, axis2), inputs="x",
     infer=_diagonal_rule, sample=_sample_diagonal,
     vjp=lambda g, shape, offset, axis1, axis2: _on_diagonal(g, shape=shape, offset=offset, axis1=axis1, axis2=axis2),
-    fusion="view", kinds="fc",
+    linear="x", batch=along("axis1", "axis2"), fusion="view", kinds="fc",
 )  # fmt: skip
 
 
@@ -143,7 +145,8 @@ def _sample_on_diagonal(draw: Draw) -> Sample:
 _on_diagonal = Op(
     "on_diagonal", _on_diagonal_kernel, inputs="x",
     infer=lambda x, *, shape, offset, axis1, axis2: Spec(shape, x.dtype), sample=_sample_on_diagonal,
-    vjp=lambda g, offset, axis1, axis2: _diagonal(g, offset=offset, axis1=axis1, axis2=axis2), flops=0, kinds="fc",
+    vjp=lambda g, offset, axis1, axis2: _diagonal(g, offset=offset, axis1=axis1, axis2=axis2),
+    linear="x", batch=along("axis1", "axis2", shapes=("shape",)), flops=0, kinds="fc",
 )  # fmt: skip
 
 
@@ -178,7 +181,7 @@ def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tens
     """
     source = _matrix(x, "diagonal")
     first, second = some_axes((axis1, axis2), source.ndim, "diagonal")
-    return _diagonal(source, offset=int(offset), axis1=first, axis2=second)
+    return _diagonal(source, offset=integer(offset, "diagonal", "offset"), axis1=first, axis2=second)
 
 
 @implements(np.trace)
@@ -244,8 +247,36 @@ def diag(x: Any, /, k: int = 0) -> Tensor:
     """
     source = convert(x)
     if source.ndim == 1:
-        side = source.shape[0] + abs(int(k))
-        return _on_diagonal(source, shape=(side, side), offset=int(k), axis1=0, axis2=1)
+        offset = integer(k, "diag", "k")
+        side = source.shape[0] + abs(offset)
+        return _on_diagonal(source, shape=(side, side), offset=offset, axis1=0, axis2=1)
     if source.ndim != 2:
         raise ShapeError(f"diag: expected a vector or a matrix, got shape {source.shape}\n  at {user_line()}")
     return diagonal(source, k)
+
+
+@implements(np.diagflat)
+@guarded
+def diagflat(v: Any, k: int = 0) -> Tensor:
+    """Return the matrix whose diagonal has the elements of an array.
+
+    Parameters
+    ----------
+    v : array_like
+        Input, read as flat.
+    k : int
+        Which diagonal: 0 is the main one, positive ones are above it.
+
+    Returns
+    -------
+    Tensor
+        A square matrix.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.diagflat([[1.0], [2.0]])
+    Tensor([[1., 0.],
+            [0., 2.]])
+    """
+    return diag(convert(v).reshape(-1), k)

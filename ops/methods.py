@@ -11,6 +11,7 @@ from eagerflow.core import (
     Op,
     Tensor,
     Variable,
+    become,
     binary,
     bind,
     convert,
@@ -41,7 +42,7 @@ from eagerflow.ops.indexing import assign, getitem
 from eagerflow.ops.joining import stack
 from eagerflow.ops.matrices import diagonal, trace
 from eagerflow.ops.repetition import repeat
-from eagerflow.ops.shape import ravel, reshape, squeeze
+from eagerflow.ops.shape import broadcast_to, ravel, reshape, squeeze
 from eagerflow.ops.sorting import argsort
 from eagerflow.ops.splitting import unstack
 from eagerflow.ops.transposition import matrix_transpose, swapaxes, transpose
@@ -106,8 +107,7 @@ def _in_place(op: Op, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any
             if not np.can_cast(result.dtype, self.dtype, "same_kind"):
                 raise _other_kind(op, self.dtype, result.dtype)
             result = astype(result, self.dtype)
-        self._data = result._data
-        self._rec = result._rec
+        become(self, result)
         return self
 
     return method
@@ -200,6 +200,7 @@ def _bind() -> None:
         "__iter__": _iterate,
         "__contains__": _contains,
         "_stack": stack,
+        "_broadcast_to": broadcast_to,
         "T": property(lambda self: transpose(self)),
         "mT": property(lambda self: matrix_transpose(self)),
         "real": property(lambda self: complex.real(self)),

@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements, is_inexact
+from eagerflow.core.explain import user_line
+from eagerflow.errors import DTypeError
 from eagerflow.ops.axes import reduced_shape, reduction_rule
-from eagerflow.ops.complex import conj
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import flag, number
+from eagerflow.ops.complex import conj, real
+from eagerflow.ops.conversion import check_dtype
+from eagerflow.ops.precision import is_low
 from eagerflow.ops.reduction import count, float_dtype, kept_axes, over, reducer, sample_reduction, spread
 from eagerflow.ops.selection import where
 
@@ -23,13 +29,13 @@ __all__ = ["mean", "std", "var"]
 
 def _wide(dtype: np.dtype[Any]) -> Any:
     """Return the dtype to add up in, where it is not the input's own."""
-    return np.float64 if dtype.kind in "biu" else np.float32 if dtype == np.float16 else None
+    return np.float64 if dtype.kind in "biu" else np.float32 if is_low(dtype) else None
 
 
 def _mean_kernel(add: Callable[..., Any], x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     total = add(x, axis=axis, dtype=_wide(x.dtype), keepdims=keepdims)
     mean = total / count(x.shape, axis)
-    return mean.astype(x.dtype) if x.dtype == np.float16 else mean
+    return mean.astype(x.dtype) if is_low(x.dtype) else mean
 
 
 def _mean_gradient(g: Tensor, shape: tuple[int, ...], axis: tuple[int, ...]) -> Tensor:
@@ -44,6 +50,8 @@ _mean = Op(
     infer=reduction_rule(float_dtype),
     sample=sample_reduction,
     vjp=_mean_gradient,
+    linear="x",
+    batch=along("axis"),
     fusion="reduction",
     onnx="ReduceMean",
     kinds="fc",
@@ -64,7 +72,7 @@ def mean(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False)
     axis : int or tuple of int, optional
         Axes to reduce; None for all.
     dtype : dtype, optional
-        Dtype to convert `x` to before.
+        Dtype to convert `x` to before, and the result to.
     keepdims : bool
         Whether to keep the reduced axes with length one.
 
@@ -84,7 +92,10 @@ def mean(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False)
     >>> ef.mean([[1.0, 2.0], [3.0, 4.0]], axis=1)
     Tensor([1.5, 3.5])
     """
-    return _reduce_mean(x if dtype is None else convert(x, dtype), axis, keepdims)
+    if dtype is None:
+        return _reduce_mean(x, axis, keepdims)
+    wanted = check_dtype(dtype, "mean")
+    return convert(_reduce_mean(convert(x, wanted), axis, keepdims), wanted)
 
 
 # Variances.
@@ -98,8 +109,8 @@ def _var_kernel(add: Callable[..., Any], x: Any, *, axis: tuple[int, ...], ddof:
     else:
         squares = deviation * deviation
     free = n - ddof
-    result = add(squares, axis=axis, keepdims=keepdims) / (free if free > 0 else 0)
-    return result.astype(x.dtype) if x.dtype == np.float16 else result
+    result = add(squares, axis=axis, keepdims=keepdims) / (0 if free <= 0 else free)
+    return result.astype(x.dtype) if is_low(x.dtype) else result
 
 
 def _std_kernel(xp: Any, add: Callable[..., Any], x: Any, **attrs: Any) -> Any:
@@ -119,10 +130,23 @@ def _var_gradient(g: Tensor, x: Tensor, axis: tuple[int, ...], ddof: float) -> T
     return kept_axes(g, x.shape, axis) * deviation * (2 / free if free > 0 else math.nan)
 
 
+def _var_jvp(t: Tensor, x: Tensor, axis: tuple[int, ...], ddof: float, keepdims: bool) -> Tensor:
+    return real(_var_gradient(t, x, axis, ddof)).sum(axis=axis, keepdims=keepdims)
+
+
 def _std_gradient(g: Tensor, x: Tensor, out: Tensor, axis: tuple[int, ...], ddof: float) -> Tensor:
     # Equal elements have no spread and no direction in which it grows: the gradient is zero there.
-    zero = out == 0
-    return _var_gradient(where(zero, 0, g / where(zero, 1, out + out)), x, axis, ddof)
+    return _var_gradient(_halved(g, out), x, axis, ddof)
+
+
+def _std_jvp(t: Tensor, x: Tensor, out: Tensor, axis: tuple[int, ...], ddof: float, keepdims: bool) -> Tensor:
+    return _halved(_var_jvp(t, x, axis, ddof, keepdims), out)
+
+
+def _halved(x: Tensor, root: Tensor) -> Tensor:
+    """Multiply by the derivative of a square root."""
+    zero = root == 0
+    return where(zero, 0, x / where(zero, 1, root + root))
 
 
 def _sample_var(draw: Draw) -> Sample:
@@ -145,6 +169,8 @@ _var = Op(
     infer=_var_rule,
     sample=_sample_var,
     vjp=_var_gradient,
+    jvp=_var_jvp,
+    batch=along("axis"),
     fusion="reduction",
     flops=4,
     kinds="fc",
@@ -157,11 +183,20 @@ _std = Op(
     infer=_var_rule,
     sample=_sample_std,
     vjp=_std_gradient,
+    jvp=_std_jvp,
+    batch=along("axis"),
     fusion="reduction",
     flops=4,
     kinds="fc",
 )
 _std.register_kernel("cpu", partial(_std_kernel, np, np.add.reduce))
+
+
+def _inexact(dtype: Any, name: str) -> np.dtype[Any]:
+    found = check_dtype(dtype, name)
+    if not is_inexact(found):
+        raise DTypeError(f"{name}: dtype is one of floating-point numbers, got {found}\n  at {user_line()}")
+    return found
 
 
 @implements(np.var)
@@ -178,7 +213,7 @@ def var(
     axis : int or tuple of int, optional
         Axes to reduce; None for all.
     dtype : dtype, optional
-        Dtype to convert `x` to before.
+        Dtype to convert `x` to before, of floating-point numbers.
     ddof, correction : float
         The sum of squares is divided by n minus this; `correction` is the standard's name for it.
     keepdims : bool
@@ -200,9 +235,9 @@ def var(
     >>> ef.var([1.0, 2.0, 3.0]), ef.var([1.0, 2.0, 3.0], ddof=1)
     (Tensor(0.66666667), Tensor(1.))
     """
-    x = convert(x, dtype)
-    freedom = ddof if correction is None else correction
-    return _var(x, axis=over(x, axis, "var"), ddof=freedom, keepdims=bool(keepdims))
+    x = convert(x) if dtype is None else convert(x, _inexact(dtype, "var"))
+    freedom = number(ddof if correction is None else correction, "var", "ddof")
+    return _var(x, axis=over(x, axis, "var"), ddof=freedom, keepdims=flag(keepdims, "var", "keepdims"))
 
 
 @implements(np.std)
@@ -221,7 +256,7 @@ def std(
     axis : int or tuple of int, optional
         Axes to reduce; None for all.
     dtype : dtype, optional
-        Dtype to convert `x` to before.
+        Dtype to convert `x` to before, of floating-point numbers.
     ddof, correction : float
         The sum of squares is divided by n minus this; `correction` is the standard's name for it.
     keepdims : bool
@@ -243,6 +278,6 @@ def std(
     >>> ef.std([1.0, 2.0, 3.0], ddof=1)
     Tensor(1.)
     """
-    x = convert(x, dtype)
-    freedom = ddof if correction is None else correction
-    return _std(x, axis=over(x, axis, "std"), ddof=freedom, keepdims=bool(keepdims))
+    x = convert(x) if dtype is None else convert(x, _inexact(dtype, "std"))
+    freedom = number(ddof if correction is None else correction, "std", "ddof")
+    return _std(x, axis=over(x, axis, "std"), ddof=freedom, keepdims=flag(keepdims, "std", "keepdims"))

@@ -10,6 +10,8 @@ from eagerflow.core import Draw, Op, Sample, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import one_axis, some_axes
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import integer, sequence
 from eagerflow.ops.shape import as_shape, ravel, reshape
 from eagerflow.ops.transposition import swapaxes
 
@@ -19,7 +21,7 @@ __all__ = ["flip", "fliplr", "flipud", "roll", "rot90"]
 _flip = Op(
     "flip", lambda xp, x, *, axis: xp.flip(x, axis), inputs="x", infer=lambda x, *, axis: x,
     sample=lambda draw: Sample((draw.array(shape := draw.shape()),), {"axis": draw.axes(len(shape))}),
-    vjp=lambda g, axis: _flip(g, axis=axis), fusion="view", kinds="fc",
+    vjp=lambda g, axis: _flip(g, axis=axis), linear="x", batch=along("axis"), fusion="view", kinds="fc",
 )  # fmt: skip
 
 
@@ -119,7 +121,7 @@ def _sample_roll(draw: Draw) -> Sample:
 _roll = Op(
     "roll", lambda xp, x, *, shift, axis: xp.roll(x, shift, axis), inputs="x", infer=lambda x, *, shift, axis: x,
     sample=_sample_roll, vjp=lambda g, shift, axis: _roll(g, shift=tuple([-s for s in shift]), axis=axis),
-    flops=0, kinds="fc",
+    linear="x", batch=along("axis"), flops=0, kinds="fc",
 )  # fmt: skip
 
 
@@ -198,8 +200,11 @@ def rot90(x: Any, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
             [1., 3.]])
     """
     source = convert(x)
-    first, second = some_axes(tuple(axes), source.ndim, "rot90")
-    turns = k % 4
+    plane = some_axes(tuple(sequence(axes, "rot90", "axes")), source.ndim, "rot90")
+    if len(plane) != 2:
+        raise ShapeError(f"rot90: axes are two axes, got {axes!r}\n  at {user_line()}")
+    first, second = plane
+    turns = integer(k, "rot90", "k") % 4
     if turns == 0:
         return source
     if turns == 2:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis, reduced_shape, some_axes
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import number
+from eagerflow.ops.precision import add_up, in_float32, is_low
 
 __all__ = ["batch_norm", "batch_norm_inference", "layer_norm", "rms_norm"]
 
@@ -17,6 +22,9 @@ Axes = tuple[int, ...]
 
 def _kernel(xp: Any, x: Any, *, axis: Axes, eps: float) -> tuple[Any, Any, Any]:
     """Return x with mean 0 and variance 1 over `axis`, its mean and its variance, both with kept axes."""
+    if x.itemsize < 4:
+        value, mean, variance = _kernel(xp, x.astype(np.float32), axis=axis, eps=eps)
+        return value.astype(x.dtype), mean.astype(x.dtype), variance.astype(x.dtype)
     mean = x.mean(axis=axis, keepdims=True)
     value = xp.asarray(x - mean)
     variance = xp.square(value).mean(axis=axis, keepdims=True)
@@ -24,6 +32,7 @@ def _kernel(xp: Any, x: Any, *, axis: Axes, eps: float) -> tuple[Any, Any, Any]:
     return value, mean, variance
 
 
+@in_float32
 def _gradient_kernel(xp: Any, g: Any, value: Any, variance: Any, *, axis: Axes, eps: float) -> Any:
     result = xp.multiply(g, value)
     along = result.mean(axis=axis, keepdims=True)
@@ -55,13 +64,24 @@ def _vjp(g: list[Tensor | None], out: tuple[Tensor, ...], shape: Any, axis: Axes
     return total
 
 
+def _jvp(t: Tensor, out: tuple[Tensor, ...], axis: Axes, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    value, _, variance = out
+    moved = _standardize_gradient(t, value, variance, axis=axis, eps=eps)
+    return moved, _mean(t, axis), _mean(t * value, axis) * (2 * (variance + eps) ** 0.5)
+
+
 def _mean(x: Tensor, axis: Axes) -> Tensor:
-    return x.mean(axis=axis, keepdims=True)
+    return add_up(x, axis) / math.prod([x.shape[item] for item in axis])
 
 
 def _to_value(g: Tensor, weight: Tensor, value: Tensor, variance: Tensor, axis: Axes, eps: float) -> Tensor:
     scaled = g * (variance + eps) ** -0.5
     return -(scaled * _mean(weight * value, axis) + weight * _mean(scaled * value, axis))
+
+
+def _to_value_forward(t: Tensor, weight: Tensor, value: Tensor, variance: Tensor, axis: Axes, eps: float) -> Tensor:
+    moved = t * _mean(weight * value, axis) + value * _mean(weight * t, axis)
+    return -moved * (variance + eps) ** -0.5
 
 
 def _to_variance(g: Tensor, weight: Tensor, value: Tensor, variance: Tensor, axis: Axes, eps: float) -> Tensor:
@@ -93,6 +113,8 @@ _standardize = Op(
     infer=_rule,
     sample=_sample,
     vjp=_vjp,
+    jvp=_jvp,
+    batch=along("axis"),
     outputs=3,
     flops=6.0,
 )
@@ -108,6 +130,12 @@ _standardize_gradient = Op(
         _to_value,
         _to_variance,
     ),
+    jvp=(
+        lambda t, value, variance, axis, eps: _standardize_gradient(t, value, variance, axis=axis, eps=eps),
+        _to_value_forward,
+        lambda t, out, variance, eps: out * (t * (-0.5 / (variance + eps))),
+    ),
+    batch=along("axis"),
     flops=8.0,
 )
 
@@ -183,7 +211,7 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, axis: Any = -1, eps
     """
     x = _floating("layer_norm", x)
     axes = tuple(sorted(some_axes(axis, x.ndim, "layer_norm")))
-    value = _standardize(x, axis=axes, eps=float(eps))[0]
+    value = _standardize(x, axis=axes, eps=number(eps, "layer_norm", "eps"))[0]
     return _affine("layer_norm", value, weight, bias, *_shapes(x, axes))
 
 
@@ -233,7 +261,7 @@ def batch_norm(
     x = _floating("batch_norm", x)
     channel = one_axis(axis, x.ndim, "batch_norm")
     axes = tuple(item for item in range(x.ndim) if item != channel)
-    value, mean, variance = _standardize(x, axis=axes, eps=float(eps))
+    value, mean, variance = _standardize(x, axis=axes, eps=number(eps, "batch_norm", "eps"))
     out = _affine("batch_norm", value, weight, bias, *_shapes(x, (channel,)))
     return out, mean.reshape(-1), variance.reshape(-1)
 
@@ -278,12 +306,12 @@ def batch_norm_inference(
     x = _floating(name, x)
     channel = one_axis(axis, x.ndim, name)
     shape, spread = _shapes(x, (channel,))
-    scale = (_floating(name, variance) + eps) ** -0.5
+    scale = (_floating(name, variance) + number(eps, name, "eps")) ** -0.5
     if weight is not None:
-        scale = scale * weight
+        scale = scale * convert(weight)
     shift = -(convert(mean) * scale)
     if bias is not None:
-        shift = shift + bias
+        shift = shift + convert(bias)
     return _affine(name, x, scale, shift, shape, spread)
 
 
@@ -325,5 +353,8 @@ def rms_norm(x: Any, weight: Any = None, axis: Any = -1, eps: float = 1e-6) -> T
     """
     x = _floating("rms_norm", x)
     axes = tuple(sorted(some_axes(axis, x.ndim, "rms_norm")))
-    value = x * (_mean(x * x, axes) + eps) ** -0.5
+    wide = x.astype(np.float32) if is_low(x.dtype) else x  # squares would overflow early
+    value = wide * ((wide * wide).mean(axis=axes, keepdims=True) + number(eps, "rms_norm", "eps")) ** -0.5
+    if wide is not x:
+        value = value.astype(x.dtype)
     return _affine("rms_norm", value, weight, None, *_shapes(x, axes))

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements, is_inexact
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import reduced_shape, some_axes
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import flag, guarded
+from eagerflow.ops.complex import real
+from eagerflow.ops.precision import is_low
 from eagerflow.ops.solving import conjugate, inv, matrices, real_dtype
 from eagerflow.ops.spectral import svdvals
 
@@ -18,6 +22,8 @@ __all__ = ["cond", "matrix_norm", "norm", "vector_norm"]
 
 
 def _p_norm_kernel(xp: Any, x: Any, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
+    if x.itemsize < 4 and is_low(x.dtype):
+        return _p_norm_kernel(xp, x.astype(np.float32), p=p, axis=axis, keepdims=keepdims).astype(x.dtype)
     if x.dtype.kind not in "fc":
         x = x.astype(xp.float64)
     if p == 2 and not keepdims and len(axis) == x.ndim and x.dtype.kind == "f":
@@ -35,24 +41,36 @@ def _p_norm_kernel(xp: Any, x: Any, *, p: float, axis: tuple[int, ...], keepdims
 
 def _p_norm_vjp(g: Tensor, x: Tensor, out: Tensor, p: float, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     shape = reduced_shape(x.shape, axis, True)
-    g = g.reshape(shape)
-    if p == 1:
-        return g * _unit(x)
-    out = out.reshape(shape)
-    norm = out + (out == 0)  # the gradient at 0 is 0, and nothing divides by it
+    g, out = g.reshape(shape), out.reshape(shape)
     if p == 2:
-        return g / norm * conjugate(x)
-    return g * _unit(x) * (abs(x) / norm) ** (p - 1)
+        return g / (out + (out == 0)) * conjugate(x)
+    return g * _p_norm_slope(x, out, p)
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Return the conjugate of x / |x|; 0 at 0."""
+def _p_norm_jvp(t: Tensor, x: Tensor, out: Tensor, p: float, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    slope = _p_norm_slope(x, out.reshape(reduced_shape(x.shape, axis, True)), p)
+    return real(slope * t).sum(axis=axis, keepdims=keepdims)
+
+
+def _p_norm_slope(x: Tensor, out: Tensor, p: float) -> Tensor:
+    """Return the derivative in each element; 0 at the zero vector, and for p below 2 where the element is 0."""
+    norm = out + (out == 0)
+    if p == 2:
+        return conjugate(x) / norm
     size = abs(x)
-    return conjugate(x) / (size + (size == 0))
+    unit = conjugate(x) / (size + (size == 0))
+    if p == 1:
+        return unit
+    # The power is one of a number up to 1 where p is above 1, and below.
+    return unit * ((size / norm) ** (p - 1) if p > 1 else (out / (size + (size == 0))) ** (1 - p))
 
 
 def _p_norm_rule(x: Spec, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Spec:
-    return Spec(reduced_shape(x.shape, axis, keepdims), real_dtype(x.dtype))
+    return Spec(reduced_shape(x.shape, axis, keepdims), _norm_dtype(x.dtype))
+
+
+def _norm_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if is_low(dtype) else real_dtype(dtype)
 
 
 def _sample_p_norm(draw: Draw) -> Sample:
@@ -69,6 +87,8 @@ _p_norm = Op(
     infer=_p_norm_rule,
     sample=_sample_p_norm,
     vjp=_p_norm_vjp,
+    jvp=_p_norm_jvp,
+    batch=along("axis"),
     fusion="reduction",
     flops=2,
     kinds="fc",
@@ -76,7 +96,7 @@ _p_norm = Op(
 
 
 def _floating(x: Tensor) -> Tensor:
-    return x if x.dtype.kind in "fc" else x.astype(np.float64)
+    return x if is_inexact(x.dtype) else x.astype(np.float64)
 
 
 def _vector_norm(x: Tensor, axis: tuple[int, ...], keepdims: bool, order: Any, name: str) -> Tensor:
@@ -88,12 +108,13 @@ def _vector_norm(x: Tensor, axis: tuple[int, ...], keepdims: bool, order: Any, n
         size = abs(_floating(x))
         return size.max(axis=axis, keepdims=keepdims) if p > 0 else size.min(axis=axis, keepdims=keepdims)
     if p == 0:
-        return (x != 0).sum(axis=axis, keepdims=keepdims).astype(real_dtype(x.dtype))
+        return (x != 0).sum(axis=axis, keepdims=keepdims).astype(_norm_dtype(x.dtype))
     result: Tensor = _p_norm(x, p=p, axis=axis, keepdims=keepdims)
     return result
 
 
 @implements(np.linalg.vector_norm)
+@guarded
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
     """Return the norms of vectors.
 
@@ -130,10 +151,13 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     Tensor(5.)
     """
     x = convert(x)
-    return _vector_norm(x, some_axes(axis, x.ndim, "vector_norm"), bool(keepdims), ord, "vector_norm")
+    return _vector_norm(
+        x, some_axes(axis, x.ndim, "vector_norm"), flag(keepdims, "vector_norm", "keepdims"), ord, "vector_norm"
+    )
 
 
 @implements(np.linalg.matrix_norm)
+@guarded
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
     """Return the norms of matrices.
 
@@ -163,7 +187,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tenso
     >>> ef.linalg.matrix_norm([[3.0, 0.0], [0.0, 4.0]], ord=2)
     Tensor(4.)
     """
-    return _matrix_norm(matrices(x, "matrix_norm"), bool(keepdims), ord, "matrix_norm")
+    return _matrix_norm(matrices(x, "matrix_norm"), flag(keepdims, "matrix_norm", "keepdims"), ord, "matrix_norm")
 
 
 def _matrix_norm(x: Tensor, keepdims: bool, order: Any, name: str) -> Tensor:
@@ -186,6 +210,7 @@ def _matrix_norm(x: Tensor, keepdims: bool, order: Any, name: str) -> Tensor:
 
 
 @implements(np.linalg.norm)
+@guarded
 def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Return norms of vectors or matrices, as `numpy.linalg.norm`.
 
@@ -222,11 +247,11 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     Tensor([0.6, 0.8])
     """
     x = convert(x)
-    axes = some_axes(axis, x.ndim, "norm")
+    axes, keepdims = some_axes(axis, x.ndim, "norm"), flag(keepdims, "norm", "keepdims")
     if len(axes) == 1 or ord is None:
         if len(axes) > 2 and axis is not None:
             raise ShapeError(f"norm: axis is one axis or two, got {axis!r}; see vector_norm\n  at {user_line()}")
-        return _vector_norm(x, axes, bool(keepdims), 2 if ord is None else ord, "norm")
+        return _vector_norm(x, axes, keepdims, 2 if ord is None else ord, "norm")
     if len(axes) != 2:
         raise ShapeError(
             f"norm: ord={ord!r} needs vectors or matrices, got shape {x.shape}; choose axis=\n  at {user_line()}"
@@ -237,6 +262,7 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -
 
 
 @implements(np.linalg.cond)
+@guarded
 def cond(x: Any, /, p: Any = None) -> Tensor:
     """Return the condition numbers of matrices: the norm times that of the inverse.
 

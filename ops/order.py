@@ -8,6 +8,7 @@ import numpy as np
 
 from eagerflow.core import Tensor, convert, implements, is_inexact
 from eagerflow.ops.axes import reduced_shape, some_axes
+from eagerflow.ops.checked import flag, guarded
 from eagerflow.ops.comparison import isnan
 from eagerflow.ops.conversion import astype
 from eagerflow.ops.moments import mean
@@ -18,6 +19,7 @@ from eagerflow.ops.transposition import transpose
 __all__ = ["median"]
 
 
+@guarded
 def median(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Return the middle of the sorted elements over axes.
 
@@ -65,7 +67,7 @@ def median(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
         middle = ordered[..., (count - 1) // 2 : count // 2 + 1]
         last = ordered[..., -1]  # NaNs come last
         result = where(isnan(last), last, mean(middle, -1))
-    return result.reshape(reduced_shape(source.shape, axes, keepdims))
+    return result.reshape(reduced_shape(source.shape, axes, flag(keepdims, "median", "keepdims")))
 
 
 @implements(np.median)

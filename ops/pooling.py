@@ -15,8 +15,11 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.batched_images import images
+from eagerflow.ops.checked import flag
 from eagerflow.ops.columns import padded
 from eagerflow.ops.convolution import pads, several
+from eagerflow.ops.precision import in_float32
 
 __all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
@@ -169,6 +172,8 @@ _max_scatter = Op(
         None,
         None,
     ),
+    linear="g",
+    batch=images,
 )
 _max_gather = Op(
     "max_pool2d_gather",
@@ -183,6 +188,8 @@ _max_gather = Op(
         None,
         None,
     ),
+    linear="v",
+    batch=images,
 )
 _max_pool = Op(
     "max_pool2d",
@@ -193,6 +200,10 @@ _max_pool = Op(
     vjp=lambda g, x, out, window, stride, padding: _max_scatter(
         g, x, out, window=window, stride=stride, padding=padding
     ),
+    jvp=lambda t, x, out, window, stride, padding: _max_gather(
+        t, x, out, window=window, stride=stride, padding=padding
+    ),
+    batch=images,
     onnx="MaxPool",
     flops=lambda x, *, window, **attrs: float(x.size * (window[0] + window[1])),
 )
@@ -201,6 +212,7 @@ _max_pool = Op(
 # Mean: a sum over windows times a factor, and its transpose.
 
 
+@in_float32
 def _sum_kernel(xp: Any, x: Any, *, window: Pair, stride: Pair, padding: Pads, factor: float) -> Any:
     sides = _out_sides(x.shape[2:], window, stride, padding)
     x = padded(xp, x, padding)
@@ -213,6 +225,7 @@ def _sum_kernel(xp: Any, x: Any, *, window: Pair, stride: Pair, padding: Pads, f
     return x * factor
 
 
+@in_float32
 def _spread_kernel(xp: Any, g: Any, *, size: Pair, window: Pair, stride: Pair, padding: Pads, factor: float) -> Any:
     g = g * factor
     for axis in (3, 2):
@@ -245,6 +258,8 @@ _window_sum = Op(
     vjp=lambda g, shape, window, stride, padding, factor: _window_spread(
         g, size=shape[2:], window=window, stride=stride, padding=padding, factor=factor
     ),
+    linear="x",
+    batch=images,
     onnx="AveragePool",
     flops=lambda x, *, window, **attrs: float(x.size * (window[0] + window[1])),
     kinds="fc",
@@ -258,6 +273,8 @@ _window_spread = Op(
     vjp=lambda g, window, stride, padding, factor: _window_sum(
         g, window=window, stride=stride, padding=padding, factor=factor
     ),
+    linear="g",
+    batch=images,
     kinds="fc",
 )
 
@@ -324,7 +341,7 @@ def _mean(name: str, axes: int, x: Any, window: Any, stride: Any, padding: Any, 
     if x.dtype.kind in "biu":
         raise DTypeError(f"{name}: expected floating-point numbers, got {describe(x)}\n  at {user_line()}")
     width = attrs["window"][0] * attrs["window"][1]
-    if count_padding or not any(map(any, attrs["padding"])):
+    if flag(count_padding, name, "count_padding") or not any(map(any, attrs["padding"])):
         result: Tensor = _window_sum(x, factor=1 / width, **attrs)
     else:
         inside = np.ones((1, 1, *x.shape[2:]), x.dtype)

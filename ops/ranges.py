@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, default_dtype, implements
-from eagerflow.core.explain import user_line
+from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, default_dtype, implements
+from eagerflow.core.explain import describe, user_line
 from eagerflow.devices import Device
-from eagerflow.errors import ShapeError
-from eagerflow.ops.conversion import check_dtype
-from eagerflow.ops.creation import NO_INPUT, create, dtype_or_default
+from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.arithmetic import sign
+from eagerflow.ops.axes import one_axis
+from eagerflow.ops.checked import guarded
+from eagerflow.ops.conversion import check_dtype, stop_gradient
+from eagerflow.ops.creation import NO_INPUT, create
+from eagerflow.ops.exponential import log10
 from eagerflow.ops.joining import concat
-from eagerflow.ops.shape import broadcast_to
+from eagerflow.ops.shape import broadcast_arrays, broadcast_to
 
 __all__ = ["arange", "geomspace", "linspace", "logspace"]
 
@@ -79,12 +83,23 @@ def arange(
     Tensor([0, 1, 2])
     """
     first, last = (0, start) if stop is None else (start, stop)
-    numbers = [x.item() if hasattr(x, "item") else x for x in (first, last, step)]
+    numbers = [_scalar(x) for x in (first, last, step)]
     if numbers[2] == 0:
         raise ShapeError(f"arange: the step is zero\n  at {user_line()}")
     whole = builtins.all(isinstance(x, int) for x in numbers)
     wanted = check_dtype(dtype, "arange") if dtype is not None else np.dtype(np.int64) if whole else default_dtype()
     return create(_arange, device, start=numbers[0], stop=numbers[1], step=numbers[2], dtype=wanted)
+
+
+def _scalar(x: Any) -> Any:
+    """Return an end or the step of a range as a Python number."""
+    if isinstance(x, np.ndarray | np.generic | ArrayMethods):
+        if x.size != 1 or x.dtype.kind not in "biuf":
+            raise DTypeError(f"arange: expected real numbers, got {describe(x)}\n  at {user_line()}")
+        return x.item()
+    if not isinstance(x, int | float):
+        raise DTypeError(f"arange: expected real numbers, got {describe(x)}\n  at {user_line()}")
+    return x
 
 
 def _number(x: Any, device: Any) -> Any:
@@ -93,6 +108,7 @@ def _number(x: Any, device: Any) -> Any:
     return made.astype(default_dtype()) if made.dtype.kind in "biu" else made
 
 
+@guarded
 def linspace(
     start: Any,
     stop: Any,
@@ -156,14 +172,15 @@ def linspace(
         wanted = check_dtype(dtype, "linspace")
         floored = result.numpy()
         result = convert(np.floor(floored), wanted, result.device) if wanted.kind in "iu" else result.astype(wanted)
-    result = result if axis == 0 or result.ndim == 1 else _moved(result, axis)
+    result = _moved(result, axis)
     return (result, step) if retstep else result
 
 
 def _moved(x: Tensor, axis: int) -> Tensor:
+    place = one_axis(axis, x.ndim, "linspace")
     order = list(range(1, x.ndim))
-    order.insert(axis % x.ndim, 0)
-    return x.transpose(order)
+    order.insert(place, 0)
+    return x.transpose(order) if place else x
 
 
 @implements(np.linspace)
@@ -222,19 +239,23 @@ def logspace(
     return result if dtype is None else result.astype(dtype)
 
 
-def geomspace(start: float, stop: float, /, num: int = 50, endpoint: bool = True, dtype: Any = None) -> Tensor:
+def geomspace(
+    start: Any, stop: Any, /, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Tensor:
     """Return numbers from `start` to `stop`, each the same multiple of the one before.
 
     Parameters
     ----------
-    start, stop : float
-        The ends, both positive or both negative.
+    start, stop : array_like
+        The ends, both positive, both negative, or complex; gradients pass to them.
     num : int
         How many numbers.
     endpoint : bool
         Whether the last number is `stop`.
     dtype : dtype, optional
         Dtype of the result.
+    axis : int
+        Where the new axis goes, if the ends are arrays.
 
     Returns
     -------
@@ -243,8 +264,8 @@ def geomspace(start: float, stop: float, /, num: int = 50, endpoint: bool = True
 
     Raises
     ------
-    ValueError
-        An end is zero, or they have unlike signs.
+    ShapeError
+        An end is zero, or they have unlike signs; `num` is negative.
 
     Examples
     --------
@@ -252,5 +273,33 @@ def geomspace(start: float, stop: float, /, num: int = 50, endpoint: bool = True
     >>> ef.geomspace(1.0, 8.0, 4)
     Tensor([1., 2., 4., 8.])
     """
-    made = np.geomspace(float(start), float(stop), num, endpoint)
-    return convert(made.astype(dtype_or_default(dtype, "geomspace"), copy=False))
+    first, last = _number(start, None), _number(stop, None)
+    kind = np.result_type(first.dtype, last.dtype)
+    first, last = broadcast_arrays(first.astype(kind), last.astype(kind))
+    turn = stop_gradient(first / abs(first)) if kind.kind == "c" else stop_gradient(sign(first))
+    for end in (first, last):
+        if type(end) is Tensor and not np.all(end.numpy()):
+            raise ShapeError(f"geomspace: the ends are not zero, got {start!r} and {stop!r}\n  at {user_line()}")
+    if (
+        kind.kind != "c"
+        and type(turn) is Tensor
+        and type(last) is Tensor
+        and np.any(np.sign(last.numpy()) != turn.numpy())
+    ):
+        raise ShapeError(f"geomspace: the ends have one sign, got {start!r} and {stop!r}\n  at {user_line()}")
+    result = turn * 10.0 ** linspace(log10(first / turn), log10(last / turn), num, endpoint=endpoint)
+    # The ends exactly.
+    if num:
+        parts = [first.reshape((1, *result.shape[1:])), result[1:]]
+        if num > 1 and endpoint:
+            parts[1:] = [result[1:-1], last.reshape((1, *result.shape[1:]))]
+        result = concat(parts)
+    result = _moved(result, axis)
+    return result if dtype is None else result.astype(check_dtype(dtype, "geomspace"))
+
+
+@implements(np.geomspace)
+def _numpy_geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Tensor:
+    return geomspace(start, stop, num, endpoint, dtype, axis)

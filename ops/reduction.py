@@ -11,8 +11,11 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.callers import attributed
 from eagerflow.ops.axes import reduced_shape, reduction_rule, some_axes
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import flag
 from eagerflow.ops.cumulative import products_before, total_dtype
 from eagerflow.ops.exponential import exp
+from eagerflow.ops.precision import in_float32, is_low
 from eagerflow.ops.selection import where
 
 __all__ = ["logsumexp", "prod", "sum"]
@@ -36,17 +39,19 @@ def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
     return math.prod([shape[a] for a in axis])
 
 
-def reducer(op: Op) -> Callable[[Any, Any, Any], Tensor]:
+def reducer(op: Op, quick: Callable[..., Any] | None = None) -> Callable[[Any, Any, Any], Tensor]:
     """Return ``reduce(x, axis, keepdims)``, with a short way for Tensors on the CPU.
 
     On small arrays the way to the kernel costs more than the kernel: see `callers.attributed`.
     """
-    call = attributed(op)
+    call = attributed(op, quick)
 
     def reduce(x: Any, axis: Any, keepdims: Any) -> Tensor:
         if type(x) is not Tensor:
             x = convert(x)
-        return call(x, {"axis": over(x, axis, op.name), "keepdims": bool(keepdims)})
+        if keepdims is not False and keepdims is not True:
+            keepdims = flag(keepdims, op.name, "keepdims")
+        return call(x, {"axis": over(x, axis, op.name), "keepdims": keepdims})
 
     return reduce
 
@@ -87,6 +92,8 @@ _spread = Op(
     infer=lambda x, *, to, axis: Spec(to, x.dtype),
     sample=_sample_spread,
     vjp=lambda g, shape, axis: _sum(g, axis=axis, keepdims=len(shape) == g.ndim),
+    linear="x",
+    batch=along("axis", shapes=("to",)),
     flops=0,
     kinds="fc",
 )
@@ -119,6 +126,18 @@ def kept_axes(out: Tensor, shape: tuple[int, ...], axis: tuple[int, ...]) -> Ten
 
 # Sums.
 
+
+def _widely(reduce: Any) -> Callable[..., Any]:
+    """Return a reduction of a ufunc that goes on in float32 where the elements are of low precision."""
+
+    def kernel(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+        if x.itemsize < 4 and is_low(x.dtype):
+            return reduce(x, axis, np.float32, None, keepdims).astype(x.dtype)
+        return reduce(x, axis, None, None, keepdims)
+
+    return kernel
+
+
 _sum = Op(
     "sum",
     lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
@@ -126,13 +145,15 @@ _sum = Op(
     infer=reduction_rule(total_dtype),
     sample=sample_reduction,
     vjp=lambda g, shape, axis: spread(g, shape, axis),
+    linear="x",
+    batch=along("axis"),
     fusion="reduction",
     onnx="ReduceSum",
     kinds="fc",
 )
-_sum.register_kernel("cpu", np.add.reduce)
+_sum.register_kernel("cpu", _widely(np.add.reduce))
 
-_reduce_sum = reducer(_sum)
+_reduce_sum = reducer(_sum, np.add.reduce)
 
 
 @implements(np.sum)
@@ -181,7 +202,10 @@ def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _prod_gradient(g: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
-    """Return g times the product of all other elements, without a division: zeros are no exception."""
+    """Return g times the product of all other elements, without a division: zeros are no exception.
+
+    `g` is of the reduced shape; of the shape of `x` it is a tangent.
+    """
     if not axis:
         return g
     if len(axis) == 1:
@@ -211,13 +235,15 @@ _prod = Op(
     infer=reduction_rule(total_dtype),
     sample=_sample_prod,
     vjp=_prod_gradient,
+    jvp=lambda t, x, axis, keepdims: _sum(_prod_gradient(t, x, axis), axis=axis, keepdims=keepdims),
+    batch=along("axis"),
     fusion="reduction",
     onnx="ReduceProd",
     kinds="fc",
 )
-_prod.register_kernel("cpu", np.multiply.reduce)
+_prod.register_kernel("cpu", _widely(np.multiply.reduce))
 
-_reduce_prod = reducer(_prod)
+_reduce_prod = reducer(_prod, np.multiply.reduce)
 
 
 @implements(np.prod)
@@ -262,6 +288,7 @@ def prod(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False)
 # Logarithm of a sum of exponentials.
 
 
+@in_float32
 def _logsumexp_kernel(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     if x.dtype.kind in "biu":
         x = x.astype(np.float64)
@@ -276,7 +303,7 @@ def _logsumexp_kernel(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool)
 
 
 def _logsumexp_cpu(x: np.ndarray, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    if x.dtype.kind == "f" and x.size:
+    if x.itemsize >= 4 and x.dtype.kind == "f" and x.size:
         top = np.maximum.reduce(x, axis=axis, keepdims=True)
         if np.isfinite(top).all():
             out = np.log(np.add.reduce(np.exp(x - top), axis=axis, keepdims=True)) + top
@@ -285,6 +312,9 @@ def _logsumexp_cpu(x: np.ndarray, *, axis: tuple[int, ...], keepdims: bool) -> A
 
 
 def _logsumexp_gradient(g: Tensor, x: Tensor, out: Tensor, axis: tuple[int, ...]) -> Tensor:
+    if is_low(x.dtype):  # the result is rounded too much to subtract it
+        x = x.astype(np.float32)
+        out = _logsumexp(x, axis=axis, keepdims=True)
     top = kept_axes(out, x.shape, axis)
     return kept_axes(g, x.shape, axis) * exp(x - where(top == -math.inf, 0.0, top))
 
@@ -296,6 +326,8 @@ _logsumexp = Op(
     infer=reduction_rule(float_dtype),
     sample=sample_reduction,
     vjp=_logsumexp_gradient,
+    jvp=lambda t, x, out, axis, keepdims: _sum(_logsumexp_gradient(t, x, out, axis), axis=axis, keepdims=keepdims),
+    batch=along("axis"),
     fusion="reduction",
     flops=20,
     onnx="ReduceLogSumExp",
@@ -333,4 +365,4 @@ def logsumexp(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     Tensor(1000.69314718)
     """
     x = convert(x)
-    return _logsumexp(x, axis=over(x, axis, "logsumexp"), keepdims=bool(keepdims))
+    return _logsumexp(x, axis=over(x, axis, "logsumexp"), keepdims=flag(keepdims, "logsumexp", "keepdims"))

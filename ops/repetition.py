@@ -11,12 +11,14 @@ from eagerflow.core import Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis
+from eagerflow.ops.checked import guarded
 from eagerflow.ops.shape import as_shape, broadcast_to, expand_dims, ravel, reshape
 
 __all__ = ["repeat", "tile"]
 
 
 @implements(np.repeat)
+@guarded
 def repeat(x: Any, repeats: Any, /, axis: int | None = None, *, total_repeat_length: int | None = None) -> Tensor:
     """Repeat each element.
 

@@ -117,7 +117,7 @@ def _sample_clip(draw: Draw) -> Sample:
 _clip = Op(
     "clip",
     _clip_kernel,
-    inputs="x min max",
+    inputs="x min? max?",
     infer=_clip_rule,
     sample=_sample_clip,
     vjp=(_inside, _at_low, _at_high),

@@ -11,9 +11,10 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.callers import attributed
-from eagerflow.core.explain import user_line
+from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import some_axes
+from eagerflow.ops.batching import along
 from eagerflow.ops.transposition import transpose
 
 __all__ = [
@@ -39,9 +40,13 @@ def as_shape(shape: Any, name: str) -> tuple[int, ...]:
         It holds something else.
     """
     try:
-        return tuple([operator.index(side) for side in shape] if hasattr(shape, "__len__") else [operator.index(shape)])
+        if not hasattr(shape, "__len__"):
+            return (operator.index(shape),)
+        if not isinstance(shape, str | bytes | bytearray | dict | set | frozenset):
+            return tuple([operator.index(side) for side in shape])
     except TypeError:
-        raise DTypeError(f"{name}: a shape holds integers, got {shape!r}\n  at {user_line()}") from None
+        pass
+    raise DTypeError(f"{name}: a shape holds integers, got {describe(shape)}\n  at {user_line()}")
 
 
 # --- reshape ------------------------------------------------------------------------------------
@@ -69,9 +74,15 @@ def _sample_reshape(draw: Draw) -> Sample:
     return Sample((draw.array(shape),), {"shape": tuple(target)})
 
 
+def _reshape_examples(op: Op, size: int, inputs: list[Any], batched: Any, attrs: dict[str, Any]) -> Any:
+    (x,) = inputs
+    return op(x, shape=(size, *_resolve(x.shape[1:], attrs["shape"])))
+
+
 _reshape = Op(
     "reshape", lambda xp, x, *, shape: x.reshape(shape), inputs="x", infer=_reshape_rule, sample=_sample_reshape,
-    vjp=lambda g, shape: _reshape(g, shape=shape), fusion="view", onnx="Reshape", kinds="fc",
+    vjp=lambda g, shape: _reshape(g, shape=shape), linear="x", batch=_reshape_examples,
+    fusion="view", onnx="Reshape", kinds="fc",
 )  # fmt: skip
 _run_reshape = attributed(_reshape)
 
@@ -149,11 +160,17 @@ def _sample_broadcast(draw: Draw) -> Sample:
     return Sample((draw.array(draw.broadcastable(shape)),), {"shape": shape})
 
 
+def _broadcast_examples(op: Op, size: int, inputs: list[Any], batched: Any, attrs: dict[str, Any]) -> Any:
+    (x,) = inputs
+    shape = attrs["shape"]
+    return op(x.reshape((size,) + (1,) * (len(shape) + 1 - x.ndim) + x.shape[1:]), shape=(size, *shape))
+
+
 # The backward walk undoes broadcasting, here as everywhere.
 _broadcast_to = Op(
     "broadcast_to", lambda xp, x, *, shape: xp.broadcast_to(x, shape), inputs="x",
     infer=lambda x, *, shape: Spec(shape, x.dtype), sample=_sample_broadcast, vjp=lambda g: g,
-    fusion="view", onnx="Expand", kinds="fc",
+    linear="x", batch=_broadcast_examples, fusion="view", onnx="Expand", kinds="fc",
 )  # fmt: skip
 _run_broadcast_to = attributed(_broadcast_to)
 
@@ -215,6 +232,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     >>> ef.broadcast_shapes((3, 1), (1, 4))
     (3, 4)
     """
+    shapes = tuple(as_shape(shape, "broadcast_shapes") for shape in shapes)
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
@@ -224,7 +242,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
 
 
 @implements(np.broadcast_arrays)
-def broadcast_arrays(*arrays: Any, subok: bool = False) -> list[Tensor]:
+def broadcast_arrays(*arrays: Any, subok: bool = False) -> tuple[Tensor, ...]:
     """Repeat arrays so that all have the shape that they broadcast to.
 
     Parameters
@@ -236,7 +254,7 @@ def broadcast_arrays(*arrays: Any, subok: bool = False) -> list[Tensor]:
 
     Returns
     -------
-    list of Tensor
+    tuple of Tensor
         All of one shape.
 
     Raises
@@ -252,7 +270,7 @@ def broadcast_arrays(*arrays: Any, subok: bool = False) -> list[Tensor]:
     """
     tensors = [convert(x) for x in arrays]
     shape = broadcast_shapes(*[x.shape for x in tensors])
-    return [x if x.shape == shape else _broadcast_to(x, shape=shape) for x in tensors]
+    return tuple([x if x.shape == shape else _broadcast_to(x, shape=shape) for x in tensors])
 
 
 # --- axes of length one -------------------------------------------------------------------------
@@ -267,7 +285,8 @@ _expand_dims = Op(
     "expand_dims", lambda xp, x, *, axis: xp.expand_dims(x, axis), inputs="x",
     infer=lambda x, *, axis: Spec(_expanded(x.shape, axis), x.dtype),
     sample=lambda draw: Sample((draw.array(shape := draw.shape()),), {"axis": (draw.integer(0, len(shape)),)}),
-    vjp=lambda g, axis: _squeeze(g, axis=axis), fusion="view", onnx="Unsqueeze", kinds="fc",
+    vjp=lambda g, axis: _squeeze(g, axis=axis), linear="x", batch=along("axis"),
+    fusion="view", onnx="Unsqueeze", kinds="fc",
 )  # fmt: skip
 _run_expand_dims = attributed(_expand_dims)
 
@@ -282,7 +301,8 @@ def _sample_squeeze(draw: Draw) -> Sample:
 _squeeze = Op(
     "squeeze", lambda xp, x, *, axis: x.squeeze(axis), inputs="x",
     infer=lambda x, *, axis: Spec(tuple(side for i, side in enumerate(x.shape) if i not in axis), x.dtype),
-    sample=_sample_squeeze, vjp=lambda g, axis: _expand_dims(g, axis=axis), fusion="view", onnx="Squeeze", kinds="fc",
+    sample=_sample_squeeze, vjp=lambda g, axis: _expand_dims(g, axis=axis),
+    linear="x", batch=along("axis"), fusion="view", onnx="Squeeze", kinds="fc",
 )  # fmt: skip
 _run_squeeze = attributed(_squeeze)
 

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core.batching import aligned
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.checked import flag, guarded
 from eagerflow.ops.contraction import matmul
 
-__all__ = ["inv", "matrix_power", "matrix_rank", "pinv", "solve"]
+__all__ = ["inv", "matrix_power", "matrix_rank", "pinv"]
 
-_SINGULAR = (
+SINGULAR = (
     "a matrix is singular, so that no inverse exists; ef.linalg.pinv gives the best substitute, "
     "and adding a small multiple of the identity helps where it is singular by rounding only"
 )
@@ -77,6 +79,12 @@ def from_lower(gradient: Tensor) -> Tensor:
     return symmetric * constant(lower_weights(gradient.shape[-1], 0.5, 1.0), gradient)
 
 
+def hermitian(x: Tensor) -> Tensor:
+    """Return the Hermitian matrix that has the lower triangle of `x`: the transpose of `from_lower`."""
+    below = x * constant(lower_weights(x.shape[-1], 0.5, 1.0), x)
+    return below + adjoint(below)
+
+
 def saying(message: str, function: Callable[..., Any], *arrays: Any) -> Any:
     """Call a function of the array library; a failure says `message`."""
     try:
@@ -102,7 +110,7 @@ def cubic(factor: float) -> Callable[..., float]:
 
 
 def _solve_kernel(xp: Any, a: Any, b: Any) -> Any:
-    return saying(_SINGULAR, xp.linalg.solve, a, b)
+    return saying(SINGULAR, xp.linalg.solve, a, b)
 
 
 def _solve_rule(a: Spec, b: Spec) -> Spec:
@@ -126,6 +134,20 @@ def _solve_rhs_vjp(g: Tensor, a: Tensor) -> Tensor:
     return _solve(a.mT, g)
 
 
+def _solve_matrix_jvp(t: Tensor, a: Tensor, out: Tensor) -> Tensor:
+    if out.ndim == a.ndim - 1:
+        moved = matmul(t, out.reshape((*out.shape, 1)))
+        return -_solve(a, moved).reshape(out.shape)
+    return -_solve(a, matmul(t, out))
+
+
+def _solve_examples(op: Op, size: int, inputs: list[Any], batched: Any, attrs: dict[str, Any]) -> Any:
+    a, b = inputs
+    vector = b.ndim - batched[1] == 1
+    x = aligned(op, size, [a, b.reshape((*b.shape, 1)) if vector else b], batched, attrs)
+    return x.reshape(x.shape[:-1]) if vector else x
+
+
 def _sample_solve(draw: Draw) -> Sample:
     n = draw.integer(1, 4)
     batch = draw.shape(max_dims=2, max_side=3)
@@ -142,40 +164,15 @@ _solve = Op(
     infer=_solve_rule,
     sample=_sample_solve,
     vjp=(_solve_matrix_vjp, _solve_rhs_vjp),
+    jvp=(_solve_matrix_jvp, lambda t, a: _solve(a, t)),
+    batch=_solve_examples,
     flops=lambda a, b: a.size * a.shape[-1] * 2 / 3 + 2.0 * a.shape[-1] * b.size,
     kinds="fc",
 )
 
 
-@implements(np.linalg.solve)
-def solve(a: Any, b: Any, /) -> Tensor:
-    """Solve the linear systems ``a @ x = b``.
-
-    Parameters
-    ----------
-    a : array_like
-        Square matrices in the last two axes; the other axes broadcast with those of `b`.
-    b : array_like
-        With one axis a vector for all systems, otherwise matrices with a system in each column.
-
-    Returns
-    -------
-    Tensor
-        The solutions x.
-
-    Raises
-    ------
-    ShapeError
-        `a` is not square, or its side is not the length of `b`.
-    numpy.linalg.LinAlgError
-        A matrix is singular.
-
-    Examples
-    --------
-    >>> import eagerflow as ef
-    >>> ef.linalg.solve([[2.0, 0.0], [0.0, 4.0]], [2.0, 2.0])
-    Tensor([1. , 0.5])
-    """
+def solve_general(a: Any, b: Any) -> Tensor:
+    """Solve ``a @ x = b`` for any matrices; see `systems.solve`."""
     a, b = matrices(a, "solve", square=True), convert(b)
     if not b.ndim or b.shape[0 if b.ndim == 1 else -2] != a.shape[-1]:
         raise ShapeError(f"solve: the sizes do not meet: a is {a.shape} and b {b.shape}\n  at {user_line()}")
@@ -197,17 +194,20 @@ def _inv_vjp(g: Tensor, out: Tensor) -> Tensor:
 
 _inv = Op(
     "inv",
-    lambda xp, x: saying(_SINGULAR, xp.linalg.inv, x),
+    lambda xp, x: saying(SINGULAR, xp.linalg.inv, x),
     inputs="x",
     infer=same_inexact,
     sample=sample_invertible,
     vjp=_inv_vjp,
+    jvp=lambda t, out: -matmul(matmul(out, t), out),
+    batch="leading",
     flops=cubic(2),
     kinds="fc",
 )
 
 
 @implements(np.linalg.inv)
+@guarded
 def inv(x: Any, /) -> Tensor:
     """Invert matrices.
 
@@ -239,52 +239,92 @@ def inv(x: Any, /) -> Tensor:
     return result
 
 
-def _pinv_kernel(xp: Any, x: Any, *, rcond: float, hermitian: bool) -> Any:
-    if hermitian:
-        return xp.linalg.pinv(x, rcond, hermitian=True)
-    return xp.linalg.pinv(x, rcond)
+def _share(x: Tensor, share: Any, name: str) -> Tensor:
+    """Return a share of the largest singular value, of which each matrix may have one of its own, in two more axes."""
+    if share is None:
+        share = max(x.shape[-2:]) * float(np.finfo(real_dtype(x.dtype)).eps)
+    made = convert(share)
+    try:
+        fits = made.dtype.kind != "c" and np.broadcast_shapes(made.shape, x.shape[:-2]) == x.shape[:-2]
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"{name}: a tolerance is a real number or one for each matrix, got {made.dtype}{list(made.shape)} for "
+            f"matrices {x.shape}\n  at {user_line()}"
+        )
+    return made.reshape((*made.shape, 1, 1))
+
+
+def _pinv_kernel(xp: Any, x: Any, rcond: Any, *, hermitian: bool) -> Any:
+    if rcond.ndim == 2:
+        share: Any = float(rcond[0, 0])
+    else:
+        share = rcond[..., 0, 0]
+        x = xp.broadcast_to(x, np.broadcast_shapes(share.shape, x.shape[:-2]) + x.shape[-2:])
+    return xp.linalg.pinv(x, share, hermitian=True) if hermitian else xp.linalg.pinv(x, share)
+
+
+def _chain(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Multiply three matrices in the cheaper order."""
+    rows, first, second, columns = a.shape[-2], b.shape[-2], c.shape[-2], c.shape[-1]
+    left, right = rows * second * (first + columns), first * columns * (second + rows)
+    return matmul(matmul(a, b), c) if left <= right else matmul(a, matmul(b, c))
 
 
 def _pinv_vjp(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
     g = conjugate(g)
-    outer_left, outer_right = adjoint(out), adjoint(g)
-    gradient = -matmul(matmul(outer_left, g), outer_left)
+    left, right = adjoint(out), adjoint(g)
+    gradient = -_chain(left, g, left)
     # The parts that move the range and the null space; (I - AP) and (I - PA) kept as products.
-    first = matmul(matmul(outer_right, out), outer_left)
-    second = matmul(outer_left, matmul(out, outer_right))
-    gradient = gradient + first - matmul(x, matmul(out, first)) + second - matmul(matmul(second, out), x)
+    first, second = _chain(right, out, left), _chain(left, out, right)
+    gradient = gradient + first - _chain(x, out, first) + second - _chain(second, out, x)
     return conjugate(gradient)
+
+
+def _pinv_jvp(t: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    left, right = adjoint(out), adjoint(t)
+    first, second = _chain(out, left, right), _chain(right, left, out)
+    return -_chain(out, t, out) + first - _chain(first, x, out) + second - _chain(out, x, second)
 
 
 def _sample_pinv(draw: Draw) -> Sample:
     m, n = draw.integer(1, 4), draw.integer(1, 4)
     x = draw.array((*draw.shape(max_dims=1), m, n), -1, 1) + 4 * np.eye(m, n)
-    return Sample((x,), {"rcond": 1e-15, "hermitian": False})
+    return Sample((x, np.full((1, 1), 1e-15)), {"hermitian": False})
+
+
+def _pinv_rule(x: Spec, rcond: Spec, **attrs: Any) -> Spec:
+    batch = np.broadcast_shapes(x.shape[:-2], rcond.shape[:-2])
+    return Spec((*batch, x.shape[-1], x.shape[-2]), result_dtype(x.dtype))
 
 
 _pinv = Op(
     "pinv",
     _pinv_kernel,
-    inputs="x",
-    infer=lambda x, **attrs: Spec((*x.shape[:-2], x.shape[-1], x.shape[-2]), result_dtype(x.dtype)),
+    inputs="x rcond",
+    infer=_pinv_rule,
     sample=_sample_pinv,
-    vjp=_pinv_vjp,
-    flops=cubic(14),
+    vjp=(_pinv_vjp, None),
+    jvp=(_pinv_jvp, None),
+    batch="leading",
+    flops=lambda x, rcond, **attrs: 14.0 * x.size * min(x.shape[-2:]),
     kinds="fc",
 )
 
 
 @implements(np.linalg.pinv)
-def pinv(x: Any, /, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Tensor:
+@guarded
+def pinv(x: Any, /, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Tensor:
     """Return the Moore-Penrose inverses of matrices.
 
     Parameters
     ----------
     x : array_like
         Matrices in the last two axes.
-    rcond, rtol : float, optional
-        Singular values up to this share of the largest count as zero (two names of one thing);
-        ``max(M, N) * eps`` by default.
+    rcond, rtol : float or array_like, optional
+        Singular values up to this share of the largest count as zero (two names of one thing), for all matrices or
+        for each; ``max(M, N) * eps`` by default.
     hermitian : bool
         Whether the matrices are Hermitian, for which there is a faster way.
 
@@ -310,47 +350,45 @@ def pinv(x: Any, /, rcond: float | None = None, hermitian: bool = False, *, rtol
     Tensor([[0.5, 0. ]])
     """
     x = matrices(x, "pinv")
-    cut = rtol if rcond is None else rcond
-    if cut is None:
-        cut = max(x.shape[-2:]) * np.finfo(result_dtype(x.dtype)).eps
-    result: Tensor = _pinv(x, rcond=float(cut), hermitian=bool(hermitian))
+    share = _share(x, rtol if rcond is None else rcond, "pinv")
+    result: Tensor = _pinv(x, share, hermitian=flag(hermitian, "pinv", "hermitian"))
     return result
 
 
-def _rank_kernel(xp: Any, x: Any, *, tol: float | None, rtol: float | None) -> Any:
+def _rank_kernel(xp: Any, x: Any, limit: Any, *, relative: bool) -> Any:
     s = xp.linalg.svd(x, compute_uv=False)
-    if tol is None:
-        share = rtol if rtol is not None else max(x.shape[-2:]) * float(xp.finfo(s.dtype).eps)
-        limit = (s.max(axis=-1, keepdims=True) if s.shape[-1] else 0) * share
-    else:
-        limit = tol
+    limit = limit[..., 0]
+    if relative:
+        limit = limit * (s.max(axis=-1, keepdims=True) if s.shape[-1] else 0)
     return (s > limit).sum(axis=-1)
 
 
 _rank = Op(
     "matrix_rank",
     _rank_kernel,
-    inputs="x",
-    infer=lambda x, **attrs: Spec(x.shape[:-2], np.intp),
-    sample=lambda draw: Sample((_sample_pinv(draw).inputs[0],), {"tol": None, "rtol": None}),
+    inputs="x limit",
+    infer=lambda x, limit, **attrs: Spec(np.broadcast_shapes(x.shape[:-2], limit.shape[:-2]), np.intp),
+    sample=lambda draw: Sample((_sample_pinv(draw).inputs[0], np.full((1, 1), 0.1)), {"relative": draw.flag()}),
     no_gradient="a rank is a count",
-    flops=cubic(4),
+    batch="leading",
+    flops=lambda x, limit, **attrs: 4.0 * x.size * min(x.shape[-2:]),
 )
 
 
 @implements(np.linalg.matrix_rank)
-def matrix_rank(x: Any, /, tol: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Tensor:
+@guarded
+def matrix_rank(x: Any, /, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Tensor:
     """Count the singular values that are not zero.
 
     Parameters
     ----------
     x : array_like
         Matrices in the last two axes.
-    tol : float, optional
-        Singular values up to this count as zero.
+    tol : float or array_like, optional
+        Singular values up to this count as zero, for all matrices or for each.
     hermitian : bool
         Taken for compatibility; the result does not depend on it.
-    rtol : float, optional
+    rtol : float or array_like, optional
         The same as a share of the largest; ``max(M, N) * eps`` if neither is given.
 
     Returns
@@ -370,11 +408,13 @@ def matrix_rank(x: Any, /, tol: float | None = None, hermitian: bool = False, *,
     Tensor(1)
     """
     x = matrices(x, "matrix_rank")
-    result: Tensor = _rank(x, tol=None if tol is None else float(tol), rtol=None if rtol is None else float(rtol))
+    limit = _share(x, rtol if tol is None else tol, "matrix_rank")
+    result: Tensor = _rank(x, limit, relative=tol is None)
     return result
 
 
 @implements(np.linalg.matrix_power)
+@guarded
 def matrix_power(x: Any, n: int, /) -> Tensor:
     """Raise square matrices to an integer power.
 

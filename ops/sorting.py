@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core.batching import loop
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.along_axis import take, take_along_axis
 from eagerflow.ops.axes import one_axis
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import flag, guarded
 
 __all__ = [
     "argsort",
+    "isin",
     "searchsorted",
     "sort",
     "unique",
@@ -43,7 +47,7 @@ def _sample_sort(draw: Draw) -> Sample:
 
 _argsort = Op(
     "argsort", _argsort_kernel, inputs="x", infer=lambda x, *, axis, descending, stable: Spec(x.shape, np.intp),
-    sample=_sample_sort, no_gradient=_POSITIONS, flops=20,
+    sample=_sample_sort, no_gradient=_POSITIONS, batch=along("axis"), flops=20,
 )  # fmt: skip
 
 
@@ -58,9 +62,13 @@ def _sort_gradient(g: Tensor, x: Tensor, axis: int, descending: bool, stable: bo
     return take_along_axis(g, back, axis)
 
 
+def _sort_tangent(t: Tensor, x: Tensor, axis: int, descending: bool, stable: bool) -> Tensor:
+    return take_along_axis(t, _argsort(x, axis=axis, descending=descending, stable=stable), axis)
+
+
 _sort = Op(
     "sort", _sort_kernel, inputs="x", infer=lambda x, *, axis, descending, stable: x, sample=_sample_sort,
-    vjp=_sort_gradient, flops=20,
+    vjp=_sort_gradient, jvp=_sort_tangent, batch=along("axis"), flops=20,
 )  # fmt: skip
 
 
@@ -77,6 +85,7 @@ def _line(x: Any, axis: int | None, name: str) -> tuple[Tensor, int]:
     return source, one_axis(axis, source.ndim, name)
 
 
+@guarded
 def sort(x: Any, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """Return the elements in order along an axis.
 
@@ -113,6 +122,7 @@ def sort(x: Any, /, axis: int | None = -1, *, descending: bool = False, stable: 
     return _sort(source, axis=axis, descending=descending, stable=stable)
 
 
+@guarded
 def argsort(x: Any, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """Return the positions of the elements in order along an axis.
 
@@ -174,13 +184,20 @@ def _sample_search(draw: Draw) -> Sample:
     return Sample((line, draw.array(draw.shape(), dtype=np.float64)), {"side": draw.choice(["left", "right"])})
 
 
+def _search_examples(op: Op, size: int, inputs: list[Any], batched: Any, attrs: dict[str, Any]) -> Any:
+    # In one sorted array all values are looked up at once; with many of those, each example by itself.
+    return loop(op, size, inputs, batched, attrs) if batched[0] else op(*inputs, **attrs)
+
+
 _searchsorted = Op(
     "searchsorted", lambda xp, x1, x2, *, side: xp.searchsorted(x1, x2, side), inputs="x1 x2",
-    infer=lambda x1, x2, *, side: Spec(x2.shape, np.intp), sample=_sample_search, no_gradient=_POSITIONS, flops=10,
+    infer=lambda x1, x2, *, side: Spec(x2.shape, np.intp), sample=_sample_search, no_gradient=_POSITIONS,
+    batch=_search_examples, flops=10,
 )  # fmt: skip
 
 
 @implements(np.searchsorted)
+@guarded
 def searchsorted(x1: Any, x2: Any, /, side: str = "left", sorter: Any = None) -> Tensor:
     """Return where values belong in a sorted array.
 
@@ -223,22 +240,35 @@ def searchsorted(x1: Any, x2: Any, /, side: str = "left", sorter: Any = None) ->
 # --- sets of values -----------------------------------------------------------------------------
 
 
-def _unique_kernel(xp: Any, x: Any, *, equal_nan: bool) -> tuple[Any, ...]:
+def _unique_kernel(xp: Any, x: Any, *, axis: int | None, equal_nan: bool) -> tuple[Any, ...]:
     values, first, inverse, counts = xp.unique(
-        x.reshape(-1), return_index=True, return_inverse=True, return_counts=True, equal_nan=equal_nan
+        x.reshape(-1) if axis is None else x,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+        axis=axis,
+        equal_nan=equal_nan,
     )
-    return values, first, inverse.reshape(x.shape), counts
+    return values, first, inverse.reshape(x.shape if axis is None else (x.shape[axis],)), counts
 
 
-def _unique_rule(x: Spec, *, equal_nan: bool) -> tuple[Spec, ...]:
+def _unique_rule(x: Spec, *, axis: int | None, equal_nan: bool) -> tuple[Spec, ...]:
     places = Spec((None,), np.intp)
-    return Spec((None,), x.dtype), places, Spec(x.shape, np.intp), places
+    if axis is None:
+        return Spec((None,), x.dtype), places, Spec(x.shape, np.intp), places
+    values = Spec((*x.shape[:axis], None, *x.shape[axis + 1 :]), x.dtype)
+    return values, places, Spec((x.shape[axis],), np.intp), places
+
+
+def _sample_unique(draw: Draw) -> Sample:
+    shape = draw.shape(max_side=3)
+    axis = draw.integer(0, len(shape) - 1) if shape and draw.flag() else None
+    return Sample((draw.array(shape, dtype=np.int64),), {"axis": axis, "equal_nan": draw.flag()})
 
 
 _unique = Op(
     "unique", _unique_kernel, inputs="x", infer=_unique_rule,
-    sample=lambda draw: Sample((draw.array(draw.shape(), dtype=np.int64),), {"equal_nan": draw.flag()}),
-    no_gradient="which elements are equal changes in steps", outputs=4, flops=20,
+    sample=_sample_unique, no_gradient="which elements are equal changes in steps", outputs=4, flops=20,
 )  # fmt: skip
 
 
@@ -286,7 +316,7 @@ def unique_all(x: Any, /) -> UniqueAll:
     >>> ef.unique_all([2, 1, 2]).counts
     Tensor([1, 2])
     """
-    return UniqueAll(*_unique(x, equal_nan=False))
+    return UniqueAll(*_unique(convert(x), axis=None, equal_nan=False))
 
 
 @implements(np.unique_counts)
@@ -310,7 +340,7 @@ def unique_counts(x: Any, /) -> UniqueCounts:
     >>> values, counts
     (Tensor([1, 2]), Tensor([1, 2]))
     """
-    values, _, _, counts = _unique(x, equal_nan=False)
+    values, _, _, counts = _unique(convert(x), axis=None, equal_nan=False)
     return UniqueCounts(values, counts)
 
 
@@ -334,7 +364,7 @@ def unique_inverse(x: Any, /) -> UniqueInverse:
     >>> ef.unique_inverse([2, 1, 2]).inverse_indices
     Tensor([1, 0, 1])
     """
-    values, _, inverse, _ = _unique(x, equal_nan=False)
+    values, _, inverse, _ = _unique(convert(x), axis=None, equal_nan=False)
     return UniqueInverse(values, inverse)
 
 
@@ -358,10 +388,11 @@ def unique_values(x: Any, /) -> Tensor:
     >>> ef.unique_values([2, 1, 2])
     Tensor([1, 2])
     """
-    return _unique(x, equal_nan=False)[0]
+    return _unique(convert(x), axis=None, equal_nan=False)[0]
 
 
 @implements(np.unique)
+@guarded
 def unique(
     x: Any,
     /,
@@ -378,11 +409,11 @@ def unique(
     Parameters
     ----------
     x : array_like
-        Input, read as flat.
+        Input.
     return_index, return_inverse, return_counts : bool
         What else to return, in this order; see `unique_all`.
-    axis : None
-        For NumPy's signature; only flat.
+    axis : int, optional
+        Compare the parts along this axis instead of all elements.
     equal_nan : bool
         Whether all NaNs count as one value.
     sorted : bool
@@ -396,7 +427,7 @@ def unique(
     Raises
     ------
     ShapeError
-        An axis is given.
+        The axis is out of range.
 
     Examples
     --------
@@ -405,9 +436,68 @@ def unique(
     (Tensor([1, 2]), Tensor([1, 2]))
     """
     source = convert(x)
-    if axis is not None and source.ndim != 1:
-        raise ShapeError(f"unique: only over all elements, got axis={axis!r}\n  at {user_line()}")
-    values, first, inverse, counts = _unique(source, equal_nan=equal_nan)
+    if axis is not None:
+        axis = one_axis(axis, source.ndim, "unique")
+    values, first, inverse, counts = _unique(source, axis=axis, equal_nan=flag(equal_nan, "unique", "equal_nan"))
     more = [(return_index, first), (return_inverse, inverse), (return_counts, counts)]
-    results = (values, *[part for wanted, part in more if wanted])
+    results = (values, *[part for wanted, part in more if flag(wanted, "unique", "return_…")])
     return results if len(results) > 1 else values
+
+
+def _isin_kernel(xp: Any, x1: Any, x2: Any, *, invert: bool) -> Any:
+    return xp.isin(x1, x2, invert=invert)
+
+
+def _isin_examples(op: Op, size: int, inputs: list[Any], batched: Any, attrs: dict[str, Any]) -> Any:
+    return loop(op, size, inputs, batched, attrs) if batched[1] else op(*inputs, **attrs)
+
+
+def _sample_isin(draw: Draw) -> Sample:
+    x1, x2 = (draw.array(draw.shape(), dtype=np.int64) for _ in range(2))
+    return Sample((x1, x2), {"invert": draw.flag()})
+
+
+_isin = Op(
+    "isin", _isin_kernel, inputs="x1 x2", infer=lambda x1, x2, *, invert: Spec(x1.shape, np.bool_),
+    sample=_sample_isin, no_gradient="its result is boolean", batch=_isin_examples, flops=20,
+)  # fmt: skip
+
+
+@guarded
+def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
+    """Tell for each element whether it is among the elements of another array.
+
+    Parameters
+    ----------
+    x1 : array_like
+        What to look for.
+    x2 : array_like
+        Where to look.
+    invert : bool
+        Whether to tell the opposite.
+
+    Returns
+    -------
+    Tensor
+        Booleans of the shape of `x1`. NaN is never among the elements.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.isin([1, 2, 3], [2, 5])
+    Tensor([False,  True, False])
+    """
+    first, second = convert(x1), convert(x2)
+    # A Python number is weak: 0.1 is among numbers in float32 that hold what is nearest to it.
+    if type(x1) is float and second.dtype.kind == "f":
+        first = first.astype(second.dtype)
+    if type(x2) is float and first.dtype.kind == "f":
+        second = second.astype(first.dtype)
+    return _isin(first, second, invert=flag(invert, "isin", "invert"))
+
+
+@implements(np.isin)
+def _numpy_isin(
+    element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: str | None = None
+) -> Tensor:
+    return isin(element, test_elements, invert=invert)

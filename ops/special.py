@@ -1,167 +1,199 @@
-"""Special functions: the error function and its complement.
+"""Special functions: the namespace ``ef.special``, after `scipy.special`.
 
-NumPy has none. These follow W. J. Cody, "Rational Chebyshev approximations for the error
-function", Mathematics of Computation 23 (1969), 631-637, with a rational
-function for each of three ranges of |x|.
+Those of the gamma, error and Bessel families that are used most are computed here; the others need
+SciPy (``pip install 'eagerflow[scipy]'``). A ufunc of SciPy that is given a Tensor finds them.
+
+Examples
+--------
+>>> import eagerflow as ef
+>>> ef.grad(ef.special.lgamma)(1.0)
+Tensor(-0.57721566)
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from eagerflow.core import Tensor
-from eagerflow.ops.declare import elementwise, ufunc_rule
-from eagerflow.ops.exponential import exp
-
-__all__ = ["erf", "erfc"]
-
-# Numerators and denominators, highest power first. |x| <= 0.46875, in x²:
-_SMALL = (
-    (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
-    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
+from eagerflow.core import Tensor, implements
+from eagerflow.ops.activation import log_sigmoid as log_expit
+from eagerflow.ops.activation import log_softmax as _log_softmax
+from eagerflow.ops.activation import sigmoid as expit
+from eagerflow.ops.activation import softmax as _softmax
+from eagerflow.ops.arithmetic import cbrt
+from eagerflow.ops.bessel import i0, i0e, i1, i1e, iv, ive, j0, j1, jv, k0, k0e, k1, k1e, kv, kve, y0, y1, yv
+from eagerflow.ops.entropy import entr, exprel, kl_div, logit, rel_entr, xlog1py, xlogy
+from eagerflow.ops.error_functions import erf, erfc, erfcinv, erfcx, erfinv, log_ndtr, ndtr, ndtri
+from eagerflow.ops.exponential import exp2, expm1, log1p
+from eagerflow.ops.gamma_functions import (
+    beta,
+    betaln,
+    binom,
+    digamma,
+    factorial,
+    gamma,
+    lgamma,
+    multigammaln,
+    polygamma,
+    zeta,
 )
-# 0.46875 < |x| <= 4, in |x|:
-_MIDDLE = (
-    (
-        2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1,
-        2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
-        1.23033935479799725e3,
-    ),
-    (
-        1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
-        3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3,
-    ),
-)  # fmt: skip
-# |x| > 4, in 1 / x²:
-_LARGE = (
-    (
-        1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1,
-        1.60837851487422766e-2, 6.58749161529837803e-4,
-    ),
-    (
-        1.0, 2.56852019228982242, 1.87295284992346725, 5.27905102951428412e-1, 6.05183413124413191e-2,
-        2.33520497626869185e-3,
-    ),
-)  # fmt: skip
-_BORDER = 0.46875
-_PIECE = 1 << 14
+from eagerflow.ops.reduction import logsumexp
+from eagerflow.ops.scipy_functions import (
+    betainc,
+    betaincinv,
+    exp1,
+    expi,
+    expn,
+    gammainc,
+    gammaincc,
+    gammainccinv,
+    gammaincinv,
+    sici,
+    spence,
+)
+from eagerflow.ops.trigonometric import sinc
+
+comb = binom
+gammaln = lgamma
+jn = jv
+psi = digamma
+
+__all__ = [
+    "beta",
+    "betainc",
+    "betaincinv",
+    "betaln",
+    "binom",
+    "cbrt",
+    "comb",
+    "digamma",
+    "entr",
+    "erf",
+    "erfc",
+    "erfcinv",
+    "erfcx",
+    "erfinv",
+    "exp1",
+    "exp2",
+    "expi",
+    "expit",
+    "expm1",
+    "expn",
+    "exprel",
+    "factorial",
+    "gamma",
+    "gammainc",
+    "gammaincc",
+    "gammainccinv",
+    "gammaincinv",
+    "gammaln",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "iv",
+    "ive",
+    "j0",
+    "j1",
+    "jn",
+    "jv",
+    "k0",
+    "k0e",
+    "k1",
+    "k1e",
+    "kl_div",
+    "kv",
+    "kve",
+    "lgamma",
+    "log1p",
+    "log_expit",
+    "log_ndtr",
+    "log_softmax",
+    "logit",
+    "logsumexp",
+    "multigammaln",
+    "ndtr",
+    "ndtri",
+    "polygamma",
+    "psi",
+    "rel_entr",
+    "sici",
+    "sinc",
+    "softmax",
+    "spence",
+    "xlog1py",
+    "xlogy",
+    "y0",
+    "y1",
+    "yv",
+    "zeta",
+]
 
 
-def floating(xp: Any, x: Any) -> Any:
-    """Return `x` as an array of a floating-point dtype: integers become what NumPy's exp makes of them."""
-    x = xp.asarray(x)
-    if x.dtype.kind in "biu":
-        return x.astype(np.exp.resolve_dtypes((x.dtype, None))[-1])
-    return x
+def softmax(x: Any, axis: Any = None) -> Tensor:
+    """Exponentials, divided by their sum over `axis`; by default over all axes, as SciPy's.
+
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or sequence of int, optional
+        Axes that sum to one; all of them for None.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`, from 0 to 1.
+
+    Raises
+    ------
+    ShapeError
+        The axis is out of range.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.special.softmax([[0.0, 0.0], [0.0, 0.0]])
+    Tensor([[0.25, 0.25],
+            [0.25, 0.25]])
+    """
+    return _softmax(x, axis)
 
 
-def in_pieces(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a kernel for the CPU that takes large arrays piece by piece, so that temporaries stay in the cache."""
+def log_softmax(x: Any, axis: Any = None) -> Tensor:
+    """Logarithm of `softmax`; by default over all axes, as SciPy's.
 
-    def run(x: Any, **attrs: Any) -> Any:
-        x = floating(np, x)
-        if x.size <= _PIECE or not x.flags.c_contiguous:
-            return kernel(np, x, **attrs)
-        flat = x.reshape(-1)
-        result = np.empty_like(flat)
-        for start in range(0, flat.size, _PIECE):
-            result[start : start + _PIECE] = kernel(np, flat[start : start + _PIECE], **attrs)
-        return result.reshape(x.shape)
+    Parameters
+    ----------
+    x : array_like
+        Input.
+    axis : int or sequence of int, optional
+        Axes over which the exponentials sum to one; all of them for None.
 
-    return run
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
 
+    Raises
+    ------
+    ShapeError
+        The axis is out of range.
 
-def single(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `kernel` so that it computes in float32 what is in half precision."""
-
-    def run(xp: Any, x: Any, **attrs: Any) -> Any:
-        x = floating(xp, x)
-        if x.dtype.itemsize < 4:
-            return kernel(xp, x.astype(np.float32), **attrs).astype(x.dtype)
-        return kernel(xp, x, **attrs)
-
-    return run
-
-
-def _ratio(x: Any, coefficients: tuple[Sequence[float], Sequence[float]]) -> Any:
-    top, bottom = (_polynomial(x, item) for item in coefficients)
-    top /= bottom
-    return top
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.special.log_softmax([0.0, 0.0])
+    Tensor([-0.69314718, -0.69314718])
+    """
+    return _log_softmax(x, axis)
 
 
-def _polynomial(x: Any, coefficients: Sequence[float]) -> Any:
-    value = x * coefficients[0]
-    for coefficient in coefficients[1:-1]:
-        value += coefficient
-        value *= x
-    value += coefficients[-1]
-    return value
-
-
-def _tail(xp: Any, size: Any) -> Any:
-    """Return erfc of values above `_BORDER`."""
-    size = xp.minimum(size, 30.0)  # where erfc has long been 0
-    value = _ratio(xp.minimum(size, 4.0), _MIDDLE)
-    far = size > 4.0
-    if far.any():
-        inverse = 1.0 / size[far]
-        square = inverse * inverse
-        value[far] = (1 / math.sqrt(math.pi) - square * _ratio(square, _LARGE)) * inverse
-    # exp(-x²) without the rounding of x²: the square of x to four bits is exact.
-    coarse = xp.trunc(size * 16.0)
-    coarse /= 16.0
-    rest = coarse - size
-    rest *= coarse + size
-    value *= xp.exp(-coarse * coarse)
-    value *= xp.exp(rest)
-    return value
-
-
-def _center(xp: Any, x: Any, size: Any) -> Any:
-    """Return erf of values up to `_BORDER`; of others something finite."""
-    square = xp.minimum(size, _BORDER)
-    square *= square
-    return x * _ratio(square, _SMALL)
-
-
-@single
-def _erf(xp: Any, x: Any) -> Any:
-    shape, x = x.shape, x.reshape(-1)
-    size = xp.abs(x)
-    tail = _tail(xp, size)
-    xp.subtract(1.0, tail, out=tail)
-    return xp.where(size > _BORDER, xp.copysign(tail, x), _center(xp, x, size)).reshape(shape)
-
-
-@single
-def _erfc(xp: Any, x: Any) -> Any:
-    shape, x = x.shape, x.reshape(-1)
-    size = xp.abs(x)
-    tail = _tail(xp, size)
-    tail = xp.where(x < 0, 2.0 - tail, tail)
-    return xp.where(size > _BORDER, tail, 1.0 - _center(xp, x, size)).reshape(shape)
-
-
-_SLOPE = 2 / math.sqrt(math.pi)
-
-
-def _bell(g: Tensor, x: Tensor) -> Tensor:
-    return g * (exp(-(x * x)) * _SLOPE)
-
-
-erf = elementwise(
-    "erf", _erf, infer=ufunc_rule("exp"), vjp=_bell, flops=30, onnx="Erf",
-    doc="Error function 2/√π ∫₀ˣ exp(-t²) dt, element-wise; accurate to rounding (Cody, Math. Comp. 23, 1969).",
-    example=("ef.erf([0.0, 1.0])", "Tensor([0.        , 0.84270079])"),
-)  # fmt: skip
-erfc = elementwise(
-    "erfc", _erfc, infer=ufunc_rule("exp"), vjp=lambda g, x: -_bell(g, x), flops=30,
-    doc="Complement 1 - erf(x) of the error function, element-wise, without loss of digits for large x.",
-    example=("ef.erfc([0.0, 10.0])", "Tensor([1.00000000e+00, 2.08848758e-45])"),
-)  # fmt: skip
-erf.op.register_kernel("cpu", in_pieces(_erf))  # type: ignore[attr-defined]
-erfc.op.register_kernel("cpu", in_pieces(_erfc))  # type: ignore[attr-defined]
+# A ufunc of SciPy that meets a Tensor is looked up by name, so that SciPy need not be imported to say it.
+_UFUNCS = (
+    "beta betainc betaincinv betaln binom cbrt entr erf erfc erfcinv erfcx erfinv exp1 exp2 expi expit expm1 expn "
+    "exprel gamma gammainc gammaincc gammainccinv gammaincinv gammaln i0 i0e i1 i1e iv ive j0 j1 jn jv k0 k0e k1 k1e "
+    "kl_div kv kve log1p log_expit log_ndtr logit ndtr ndtri psi rel_entr sici spence xlog1py xlogy y0 y1 yv"
+)
+for _name in _UFUNCS.split():
+    implements(_name)(globals()[_name])
+implements("_zeta")(zeta)

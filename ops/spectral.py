@@ -16,8 +16,19 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import GradientError, ShapeError
+from eagerflow.ops.checked import flag, guarded
+from eagerflow.ops.complex import real
 from eagerflow.ops.contraction import matmul
-from eagerflow.ops.solving import adjoint, conjugate, constant, from_lower, matrices, real_dtype, result_dtype
+from eagerflow.ops.solving import (
+    adjoint,
+    conjugate,
+    constant,
+    from_lower,
+    hermitian,
+    matrices,
+    real_dtype,
+    result_dtype,
+)
 
 __all__ = ["eigh", "eigvalsh", "svd", "svdvals"]
 
@@ -37,7 +48,7 @@ class SVDResult(NamedTuple):
     Vh: Tensor
 
 
-def _columns(x: Tensor) -> Tensor:
+def columns(x: Tensor) -> Tensor:
     """Make vectors multiply the columns of matrices."""
     return x.reshape((*x.shape[:-1], 1, x.shape[-1]))
 
@@ -47,7 +58,7 @@ def _rows(x: Tensor) -> Tensor:
     return x.reshape((*x.shape, 1))
 
 
-def _settled(draw: Draw, make: Callable[[], np.ndarray], vectors: Callable[[Any], Any]) -> np.ndarray:
+def settled(draw: Draw, make: Callable[[], np.ndarray], vectors: Callable[[Any], Any]) -> np.ndarray:
     """Draw matrices near which the library keeps the signs of the vectors that it returns."""
     while True:
         x = make()
@@ -65,16 +76,30 @@ def _eigh_vjp(g: list[Tensor | None], out: tuple[Tensor, Tensor]) -> Tensor:
     values, vectors = out
     inside: Any = None
     if on_vectors is not None:
-        # Differences of the eigenvalues, with ones on the diagonal to divide by.
-        n = values.shape[-1]
-        gaps = _columns(values) - _rows(values) + constant(np.eye(n), values)
-        off = constant(1 - np.eye(n), values)
-        inside = matmul(adjoint(vectors), conjugate(on_vectors)) * (off / gaps)
+        inside = matmul(adjoint(vectors), conjugate(on_vectors)) * off_diagonal(values)
         inside = matmul(vectors, inside)
     if on_values is not None:
-        scaled = vectors * _columns(on_values)
+        scaled = vectors * columns(on_values)
         inside = scaled if inside is None else inside + scaled
     return conjugate(from_lower(matmul(inside, adjoint(vectors))))
+
+
+def off_diagonal(values: Tensor) -> Tensor:
+    """Return one over the differences of eigenvalues, column minus row; zeros on the diagonal."""
+    n = values.shape[-1]
+    gaps = columns(values) - _rows(values) + constant(np.eye(n), values)
+    return constant(1 - np.eye(n), values) / gaps
+
+
+def _eigh_jvp(t: Tensor, out: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    values, vectors = out
+    inside = matmul(matmul(adjoint(vectors), hermitian(t)), vectors)
+    return real(inside.diagonal(0, -2, -1)), matmul(vectors, inside * off_diagonal(values))
+
+
+def _eigvalsh_jvp(t: Tensor, x: Tensor) -> Tensor:
+    vectors = _eigh(x)[1]
+    return real((conjugate(vectors) * matmul(hermitian(t), vectors)).sum(axis=-2))
 
 
 def _eigh_rule(x: Spec) -> tuple[Spec, Spec]:
@@ -89,7 +114,7 @@ def _sample_eigh(draw: Draw) -> Sample:
         x = draw.array(shape, -0.5, 0.5)
         return (x + np.conj(np.swapaxes(x, -1, -2))) / 2 + np.diag(3.0 * np.arange(n))
 
-    return Sample((_settled(draw, make, lambda x: np.linalg.eigh(x)[1]),))
+    return Sample((settled(draw, make, lambda x: np.linalg.eigh(x)[1]),))
 
 
 _eigh = Op(
@@ -100,6 +125,8 @@ _eigh = Op(
     infer=_eigh_rule,
     sample=_sample_eigh,
     vjp=_eigh_vjp,
+    jvp=_eigh_jvp,
+    batch="leading",
     flops=lambda x: 9.0 * x.size * x.shape[-1],
 )
 
@@ -110,6 +137,8 @@ _eigvalsh = Op(
     infer=lambda x: Spec(x.shape[:-1], real_dtype(x.dtype)),
     sample=_sample_eigh,
     vjp=lambda g, x: _eigh_vjp([g, None], _eigh(x)),
+    jvp=_eigvalsh_jvp,
+    batch="leading",
     flops=lambda x: 4 / 3 * x.size * x.shape[-1],
     kinds="fc",
 )
@@ -124,6 +153,7 @@ def _triangle(x: Any, uplo: str, name: str) -> Tensor:
 
 
 @implements(np.linalg.eigh)
+@guarded
 def eigh(x: Any, /, UPLO: str = "L") -> EighResult:
     """Return eigenvalues and eigenvectors of Hermitian matrices.
 
@@ -164,6 +194,7 @@ def eigh(x: Any, /, UPLO: str = "L") -> EighResult:
 
 
 @implements(np.linalg.eigvalsh)
+@guarded
 def eigvalsh(x: Any, /, UPLO: str = "L") -> Tensor:
     """Return the eigenvalues of Hermitian matrices in ascending order.
 
@@ -196,6 +227,11 @@ def eigvalsh(x: Any, /, UPLO: str = "L") -> Tensor:
 
 # Singular values
 
+_FULL = (
+    "svd: full_matrices=True has no gradient for the vectors of matrices that are not square, as the "
+    "matrix does not determine all of them; use full_matrices=False"
+)
+
 
 def _svd_vjp(
     g: list[Tensor | None], out: tuple[Tensor, Tensor, Tensor], shape: tuple[int, ...], full_matrices: bool
@@ -205,18 +241,15 @@ def _svd_vjp(
     on_u, on_s, on_vh = g
     if full_matrices and m != n:
         if on_u is not None or on_vh is not None:
-            raise GradientError(
-                "svd: full_matrices=True has no gradient for the vectors of matrices that are not square, as the "
-                "matrix does not determine all of them; use full_matrices=False"
-            )
+            raise GradientError(_FULL)
         u, vh = u[..., : min(m, n)], vh[..., : min(m, n), :]
     if on_u is None and on_vh is None:
         assert on_s is not None
-        return conjugate(matmul(u * _columns(on_s), vh))
+        return conjugate(matmul(u * columns(on_s), vh))
     k = min(m, n)
     eye = np.eye(k)
     # s_j^2 - s_i^2 as a product, which loses no digits; ones on the diagonal.
-    gaps = (_columns(s) - _rows(s)) * (_columns(s) + _rows(s)) + constant(eye, s)
+    gaps = (columns(s) - _rows(s)) * (columns(s) + _rows(s)) + constant(eye, s)
     weights = constant(1 - eye, s) / gaps
     middle: Any = None if on_s is None else _rows(on_s) * constant(eye, s)
     outside: Any = None
@@ -224,12 +257,12 @@ def _svd_vjp(
         on_u = conjugate(on_u)
         product = matmul(adjoint(u), on_u)
         skew = product - adjoint(product)
-        part = skew * weights * _columns(s)
+        part = skew * weights * columns(s)
         if skew.dtype.kind == "c":
-            part = part + skew * constant(eye, s) / (2 * _columns(s))
+            part = part + skew * constant(eye, s) / (2 * columns(s))
         middle = part if middle is None else middle + part
         if m > n:
-            outside = matmul((on_u - matmul(u, product)) / _columns(s), vh)
+            outside = matmul((on_u - matmul(u, product)) / columns(s), vh)
     if on_vh is not None:
         on_v = adjoint(conjugate(on_vh))
         v = adjoint(vh)
@@ -237,10 +270,37 @@ def _svd_vjp(
         part = (product - adjoint(product)) * weights * _rows(s)
         middle = part if middle is None else middle + part
         if n > m:
-            rest = matmul(u, adjoint((on_v - matmul(v, product)) / _columns(s)))
+            rest = matmul(u, adjoint((on_v - matmul(v, product)) / columns(s)))
             outside = rest if outside is None else outside + rest
     gradient = matmul(matmul(u, middle), vh)
     return conjugate(gradient if outside is None else gradient + outside)
+
+
+def _svd_jvp(
+    t: Tensor, out: tuple[Tensor, Tensor, Tensor], shape: tuple[int, ...], full_matrices: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    m, n = shape[-2:]
+    if full_matrices and m != n:
+        raise GradientError(_FULL)
+    u, s, vh = out
+    k = min(m, n)
+    eye = constant(np.eye(k), s)
+    v = adjoint(vh)
+    moved = matmul(t, v)
+    inner = matmul(adjoint(u), moved)
+    weights = (1 - eye) / ((columns(s) - _rows(s)) * (columns(s) + _rows(s)) + eye)
+    left = inner * columns(s)
+    right = _rows(s) * inner
+    on_u = matmul(u, weights * (left + adjoint(left)))
+    on_v = matmul(v, weights * (right + adjoint(right)))
+    if inner.dtype.kind == "c":
+        on_u = on_u + u * columns(inner.diagonal(0, -2, -1).imag / s * 1j)
+    if m > n:
+        on_u = on_u + (moved - matmul(u, inner)) / columns(s)
+    if n > m:
+        other = matmul(adjoint(t), u)
+        on_v = on_v + (other - matmul(v, adjoint(inner))) / columns(s)
+    return on_u, real(inner.diagonal(0, -2, -1)), adjoint(on_v)
 
 
 def _svd_kernel(xp: Any, x: Any, *, full_matrices: bool) -> Any:
@@ -258,7 +318,7 @@ def _sample_svd(draw: Draw) -> Sample:
     m, n = draw.integer(1, 4), draw.integer(1, 4)
     shape = (*draw.shape(max_dims=1), m, n)
     diagonal = np.eye(m, n) * 2.0 * np.arange(1, n + 1)
-    x = _settled(draw, lambda: draw.array(shape, -0.3, 0.3) + diagonal, lambda x: np.linalg.svd(x)[0])
+    x = settled(draw, lambda: draw.array(shape, -0.3, 0.3) + diagonal, lambda x: np.linalg.svd(x)[0])
     return Sample((x,), {"full_matrices": False})
 
 
@@ -274,13 +334,20 @@ _svd = Op(
     infer=_svd_rule,
     sample=_sample_svd,
     vjp=_svd_vjp,
+    jvp=_svd_jvp,
+    batch="leading",
     flops=_svd_flops,
 )
 
 
-def _svdvals_vjp(g: Tensor, x: Tensor) -> Tensor:
+def svdvals_vjp(g: Tensor, x: Tensor) -> Tensor:
     u, _, vh = _svd(x, full_matrices=False)
-    return conjugate(matmul(u * _columns(g), vh))
+    return conjugate(matmul(u * columns(g), vh))
+
+
+def svdvals_jvp(t: Tensor, x: Tensor) -> Tensor:
+    u, _, vh = _svd(x, full_matrices=False)
+    return real((conjugate(u) * matmul(t, adjoint(vh))).sum(axis=-2))
 
 
 _svdvals = Op(
@@ -289,13 +356,16 @@ _svdvals = Op(
     inputs="x",
     infer=lambda x: Spec((*x.shape[:-2], min(x.shape[-2:])), real_dtype(x.dtype)),
     sample=lambda draw: Sample(_sample_svd(draw).inputs),
-    vjp=_svdvals_vjp,
+    vjp=svdvals_vjp,
+    jvp=svdvals_jvp,
+    batch="leading",
     flops=lambda x: 4.0 * x.size * min(x.shape[-2:]),
     kinds="fc",
 )
 
 
 @implements(np.linalg.svd)
+@guarded
 def svd(x: Any, /, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """Factor matrices into ``U @ diag(S) @ Vh``.
 
@@ -327,7 +397,8 @@ def svd(x: Any, /, full_matrices: bool = True, compute_uv: bool = True, hermitia
     Notes
     -----
     Where only the singular values are used, the gradient does not divide by their differences
-    and is finite for equal ones. The gradient of the vectors needs distinct singular values
+    and is finite for equal ones; in forward mode, which follows the vectors too, use `svdvals`
+    for this. The gradient of the vectors needs distinct singular values
     (and none that is 0, if M and N differ), ``full_matrices=False`` unless M and N are equal,
     and a result that does not depend on the vectors' signs or phases.
 
@@ -338,13 +409,14 @@ def svd(x: Any, /, full_matrices: bool = True, compute_uv: bool = True, hermitia
     Tensor([3., 2.])
     """
     x = matrices(x, "svd")
-    if not compute_uv:
+    if not flag(compute_uv, "svd", "compute_uv"):
         return svdvals(x)
-    full = bool(full_matrices) and x.shape[-1] != x.shape[-2]
+    full = flag(full_matrices, "svd", "full_matrices") and x.shape[-1] != x.shape[-2]
     return SVDResult(*_svd(x, full_matrices=full))
 
 
 @implements(np.linalg.svdvals)
+@guarded
 def svdvals(x: Any, /) -> Tensor:
     """Return the singular values of matrices in descending order.
 

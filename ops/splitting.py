@@ -11,11 +11,13 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import one_axis
+from eagerflow.ops.batching import along
+from eagerflow.ops.checked import integer
 from eagerflow.ops.indexing import place_part
 from eagerflow.ops.joining import concat, stack
 from eagerflow.ops.shape import as_shape
 
-__all__ = ["array_split", "split", "unstack"]
+__all__ = ["array_split", "dsplit", "hsplit", "split", "unstack", "vsplit"]
 
 
 def _filled(parts: list[Tensor | None], shapes: list[tuple[int, ...]]) -> list[Tensor]:
@@ -73,7 +75,7 @@ def _sample_split(draw: Draw) -> Sample:
 
 _split = Op(
     "split", _split_kernel, inputs="x", infer=_split_rule, sample=_sample_split, vjp=_split_gradient,
-    outputs=-1, fusion="view", onnx="Split", kinds="fc",
+    linear="x", batch=along("axis"), outputs=-1, fusion="view", onnx="Split", kinds="fc",
 )  # fmt: skip
 
 
@@ -151,7 +153,7 @@ def array_split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> list[Tens
     axis = one_axis(axis, source.ndim, "array_split")
     bounds = as_shape(indices_or_sections, "array_split")
     if not hasattr(indices_or_sections, "__len__"):
-        (count,) = bounds
+        count = integer(bounds[0], "array_split", "the number of parts")
         if count < 1:
             raise ShapeError(f"array_split: expected one part or more, got {count}\n  at {user_line()}")
         least, longer = divmod(source.shape[axis], count)
@@ -178,7 +180,7 @@ def _sample_unstack(draw: Draw) -> Sample:
 
 _unstack = Op(
     "unstack", _unstack_kernel, inputs="x", infer=_unstack_rule, sample=_sample_unstack, vjp=_unstack_gradient,
-    outputs=-1, fusion="view", kinds="fc",
+    linear="x", batch=along("axis"), outputs=-1, fusion="view", kinds="fc",
 )  # fmt: skip
 
 
@@ -211,3 +213,101 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """
     source = convert(x)
     return _unstack(source, axis=one_axis(axis, source.ndim, "unstack"))
+
+
+@implements(np.hsplit)
+def hsplit(ary: Any, indices_or_sections: Any) -> list[Tensor]:
+    """Cut an array into parts along its columns, the second axis; vectors along their only one.
+
+    Parameters
+    ----------
+    ary : array_like
+        Input.
+    indices_or_sections : int or sequence of int
+        Into how many equal parts, or at which positions.
+
+    Returns
+    -------
+    list of Tensor
+        The parts.
+
+    Raises
+    ------
+    ShapeError
+        Too few axes, or the axis cannot be divided into so many equal parts.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.hsplit([1.0, 2.0], 2)
+    [Tensor([1.]), Tensor([2.])]
+    """
+    source = _deep(ary, 1, "hsplit")
+    return split(source, indices_or_sections, 1 if source.ndim > 1 else 0)
+
+
+@implements(np.vsplit)
+def vsplit(ary: Any, indices_or_sections: Any) -> list[Tensor]:
+    """Cut an array into parts along its rows, the first axis.
+
+    Parameters
+    ----------
+    ary : array_like
+        Input.
+    indices_or_sections : int or sequence of int
+        Into how many equal parts, or at which positions.
+
+    Returns
+    -------
+    list of Tensor
+        The parts.
+
+    Raises
+    ------
+    ShapeError
+        Too few axes, or the axis cannot be divided into so many equal parts.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.vsplit([[1.0], [2.0]], 2)
+    [Tensor([[1.]]), Tensor([[2.]])]
+    """
+    return split(_deep(ary, 2, "vsplit"), indices_or_sections, 0)
+
+
+@implements(np.dsplit)
+def dsplit(ary: Any, indices_or_sections: Any) -> list[Tensor]:
+    """Cut an array into parts along the third axis.
+
+    Parameters
+    ----------
+    ary : array_like
+        Input.
+    indices_or_sections : int or sequence of int
+        Into how many equal parts, or at which positions.
+
+    Returns
+    -------
+    list of Tensor
+        The parts.
+
+    Raises
+    ------
+    ShapeError
+        Too few axes, or the axis cannot be divided into so many equal parts.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.dsplit([[[1.0, 2.0]]], 2)
+    [Tensor([[[1.]]]), Tensor([[[2.]]])]
+    """
+    return split(_deep(ary, 3, "dsplit"), indices_or_sections, 2)
+
+
+def _deep(x: Any, least: int, name: str) -> Tensor:
+    source = convert(x)
+    if source.ndim < least:
+        raise ShapeError(f"{name}: expected {least} axes or more, got shape {source.shape}\n  at {user_line()}")
+    return source

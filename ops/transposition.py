@@ -12,6 +12,8 @@ from eagerflow.core.callers import attributed
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import one_axis, some_axes
+from eagerflow.ops.batching import up
+from eagerflow.ops.checked import sequence
 
 __all__ = ["matrix_transpose", "moveaxis", "permute_dims", "swapaxes", "transpose"]
 
@@ -28,7 +30,9 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 _permute_dims = Op(
     "permute_dims", lambda xp, x, *, axes: x.transpose(axes), inputs="x",
     infer=lambda x, *, axes: Spec(tuple(x.shape[axis] for axis in axes), x.dtype), sample=_sample_permute,
-    vjp=lambda g, axes: _permute_dims(g, axes=_inverse(axes)), fusion="view", onnx="Transpose", kinds="fc",
+    vjp=lambda g, axes: _permute_dims(g, axes=_inverse(axes)),
+    linear="x", batch=lambda op, size, inputs, batched, attrs: op(inputs[0], axes=(0, *up(attrs["axes"]))),
+    fusion="view", onnx="Transpose", kinds="fc",
 )  # fmt: skip
 _run_permute_dims = attributed(_permute_dims)
 
@@ -60,10 +64,11 @@ def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
     (4, 2, 3)
     """
     source = convert(x)
-    order = some_axes(tuple(axes), source.ndim, "permute_dims")
+    axes = tuple(sequence(axes, "permute_dims", "axes"))
+    order = some_axes(axes, source.ndim, "permute_dims")
     if len(order) != source.ndim:
         raise ShapeError(
-            f"permute_dims: axes {tuple(axes)} is no order of the {source.ndim} axes of shape {source.shape}"
+            f"permute_dims: axes {axes} is no order of the {source.ndim} axes of shape {source.shape}"
             f"\n  at {user_line()}"
         )
     return _run_permute_dims(source, {"axes": order})

@@ -8,6 +8,7 @@ from typing import Any
 from eagerflow.core import Spec, Tensor
 from eagerflow.ops.arithmetic import abs, sqrt
 from eagerflow.ops.declare import elementwise, ufunc_rule
+from eagerflow.ops.precision import is_low
 from eagerflow.ops.selection import where
 
 __all__ = [
@@ -131,13 +132,18 @@ def _sinc_gradient(g: Tensor, x: Tensor) -> Tensor:
     return g * where(near, total * s * _PI, (cos(far * _PI) - sinc(far)) / far)
 
 
+def _sinc_kernel(xp: Any, x: Any) -> Any:
+    value = xp.sinc(x)
+    return value.astype(x.dtype) if is_low(x.dtype) else value  # NumPy makes float32 of bfloat16
+
+
 def _sinc_rule(x: Any) -> Any:
     dtype = x.dtype if isinstance(x, Spec) else type(x)
     return ufunc_rule("sin")(Spec(getattr(x, "shape", ()), ufunc_rule("multiply")(Spec((), dtype), 1.0).dtype))
 
 
 sinc = elementwise(
-    "sinc", lambda xp, x: xp.sinc(x), vjp=_sinc_gradient, infer=_sinc_rule, flops=15, numpy=("sinc",),
+    "sinc", _sinc_kernel, vjp=_sinc_gradient, infer=_sinc_rule, flops=15, numpy=("sinc",),
     doc="sin(πx) / (πx), and 1 at 0, element-wise.",
     example=("ef.sinc([0.0, 0.5])", "Tensor([1.        , 0.63661977])"),
 )  # fmt: skip

@@ -123,8 +123,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def public() -> Iterator[tuple[str, Any]]:
     """Give the functions and classes that users reach through eagerflow and its public modules."""
-    for space in index_script().spaces():
-        for name, value in index_script().public(space):
+    for space in script("write_index").spaces():
+        for name, value in script("write_index").public(space):
             if callable(value):
                 yield f"{space.__name__}.{name}", value
 
@@ -142,17 +142,22 @@ def test_every_public_name_is_documented_with_an_example() -> None:
 
 
 @functools.cache
-def index_script() -> Any:
-    """Import docs/write_index.py."""
-    spec = importlib.util.spec_from_file_location("write_index", ROOT / "docs" / "write_index.py")
+def script(name: str) -> Any:
+    """Import a script of docs/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    sys.modules["write_index"] = script
-    spec.loader.exec_module(script)
-    return script
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_the_index_of_names_is_current() -> None:
     written = (ROOT / "docs" / "reference" / "api.md").read_text()
-    assert written == index_script().index(), "run: python docs/write_index.py"
+    assert written == script("write_index").index(), "run: python docs/write_index.py"
+
+
+def test_the_coverage_page_is_current() -> None:
+    written = (ROOT / "docs" / "reference" / "coverage.md").read_text()
+    assert written == script("write_coverage").page(), "run: python docs/write_coverage.py"

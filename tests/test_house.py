@@ -27,12 +27,14 @@ USER_LEVEL = 5
 SLOW = {"opt_einsum"}
 OPTIONAL = {
     "cupy",
+    "cupyx",
     "malt",
     "matplotlib",
     "numba",
     "onnx",
     "ray",
     "safetensors",
+    "scipy",
     "sklearn",
     "starlette",
     "tensorboard",

@@ -43,12 +43,15 @@ def test_reductions_as_numpy(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["argmax", "argmin", "cumsum", "cumprod"])
 def test_one_axis_as_numpy(name: str, dtype: str) -> None:
+    def expected(x: np.ndarray, axis: int | None = None) -> np.ndarray:
+        if dtype == "float16" and name.startswith("cum"):  # which NumPy adds up in float16, and we in float32
+            return getattr(np, name)(x, axis, dtype=np.float32).astype(dtype)
+        return getattr(np, name)(x, axis)
+
     for x in arrays(dtype):
         for axis in (None, 0, 1, -1):
-            agree(
-                lambda a, axis=axis: getattr(ef, name)(a, axis=axis), lambda a, axis=axis: getattr(np, name)(a, axis), x
-            )
-        agree(getattr(ef, name), getattr(np, name), x[0, 0, 0])
+            agree(lambda a, axis=axis: getattr(ef, name)(a, axis=axis), lambda a, axis=axis: expected(a, axis), x)
+        agree(getattr(ef, name), expected, x[0, 0, 0])
 
 
 @pytest.mark.parametrize("name", ["sum", "prod", "all", "any", "count_nonzero", "nansum", "cumsum", "cumprod"])

@@ -10,6 +10,8 @@ from eagerflow.core.tape import GradientTape
 from eagerflow.core.tensor import (
     ArrayMethods,
     Tensor,
+    alias,
+    become,
     bind,
     convert,
     default_dtype,
@@ -34,7 +36,9 @@ __all__ = [
     "Spec",
     "Tensor",
     "Variable",
+    "alias",
     "apply",
+    "become",
     "binary",
     "bind",
     "broadcast",

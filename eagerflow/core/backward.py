@@ -265,7 +265,10 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     if extra < 0:
         raise GradientError(f"a gradient function returned shape {g.shape} for an input of shape {shape}")
     if type(g) is _ndarray:
-        g = np.add.reduce(g, tuple(axes))
+        if g.itemsize < 4 and is_inexact(g.dtype):  # low precision, in which NumPy would lose the small ones
+            g = np.add.reduce(g, tuple(axes), np.float32).astype(g.dtype)
+        else:
+            g = np.add.reduce(g, tuple(axes))
     elif axes:
         g = g.sum(axis=tuple(axes))
     return g if g.shape == shape else g.reshape(shape)

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eagerflow.core.explain import explain, two_devices
+from eagerflow.core.explain import explain, two_devices, user_line
 from eagerflow.core.pullback import output
 from eagerflow.core.record import attach
 from eagerflow.core.tensor import ArrayMethods, Tensor, convert, lend, wrap
+from eagerflow.core.traced import innermost
 from eagerflow.devices import CPU0, Device, current
+from eagerflow.errors import DTypeError
 
 if TYPE_CHECKING:
     from eagerflow.core.op import Op
@@ -40,7 +42,10 @@ class Eager(Interpreter):
         """Run the kernel of the inputs' device."""
         weak = op.weak and not all(type(x) in SCALARS for x in inputs)  # scalars alone have the default dtype
         device = next((x.device for x in inputs if isinstance(x, ArrayMethods)), None)
-        return run(op, [read(x, weak, device) for x in inputs], attrs)
+        values = [read(x, weak, device) for x in inputs]
+        _check_none(op, inputs)
+        level = innermost(values)
+        return run(op, values, attrs) if level is None else level.apply(op, values, attrs)
 
 
 EAGER = Eager()
@@ -114,6 +119,14 @@ def read(x: Any, weak: bool, device: Device | None) -> Any:
     if type(x) in SCALARS:
         return x if weak else convert(x, None, device)
     return convert(x)
+
+
+def _check_none(op: Op, inputs: tuple[Any, ...]) -> None:
+    """Raise where an input is None that the caller cannot leave out."""
+    for position, x in enumerate(inputs):
+        name = op.inputs[min(position, len(op.inputs) - 1)]
+        if x is None and name not in op.optional:
+            raise DTypeError(f"{op.name}: {name} is None; expected an array or a number\n  at {user_line()}")
 
 
 def run(op: Op, inputs: Any, attrs: dict[str, Any]) -> Any:

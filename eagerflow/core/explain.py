@@ -41,7 +41,7 @@ def user_line() -> str:
 
 def describe(value: Any) -> str:
     """Return an input in an error: ``float64[3, 4]`` for arrays, Python values as they are."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    if hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, type):
         return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -68,6 +68,8 @@ def explain(op: Op, arrays: Any, attrs: dict[str, Any], error: Exception) -> Exc
     elif isinstance(error, TypeError | np.exceptions.DTypePromotionError | OverflowError):
         # An overflow here is a Python integer that the dtype beside it cannot hold.
         kind = DTypeError
+    elif isinstance(error, AttributeError) and any(array is None for array in arrays):
+        kind, message = DTypeError, "expected arrays or numbers, got None"
     else:
         error.add_note(f"in {op.name}({came}{', ' if given else ''}{given}), called at {user_line()}")
         return error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eagerflow.core import dispatch
+from eagerflow.core.forward import Forward
 from eagerflow.core.pullback import Pullback
 from eagerflow.core.spec import Spec
 from eagerflow.devices import CPU0
@@ -53,7 +54,7 @@ class Op:
         ``"linalg.inv"``), or ``kernel(xp, *inputs, **attrs)`` written over the namespace `xp`.
         `register_kernel` overrides it for one device kind.
     inputs : str
-        Names of the array inputs, in order: ``"x y"``. The last may stand for any number of them:
+        Names of the array inputs, in order: ``"x y"``; ``"x min? max?"`` for some that may be None. The last may stand for any number of them:
         ``"*arrays"``, ``"x *indices"``; its gradient function serves each of these.
     infer : callable
         Shape rule: ``infer(*specs, **attrs)`` gives the `Spec` of the result (a tuple of them
@@ -70,6 +71,25 @@ class Op:
         without conjugation: for a holomorphic f it returns ``g * f'(x)``.
     no_gradient : str, optional
         Why there is no gradient; required where `vjp` is not given.
+    linear : str, optional
+        The inputs in which the op is linear, which is all that forward mode needs of it: ``"x"``;
+        ``"x y"`` if in each of them while the others are held (a product); ``"x+y"`` if in both together
+        (a sum, a choice between them); the name of inputs of any number if in all of them together,
+        with a star if in each of them (``"*arrays"``).
+    jvp : callable or sequence, optional
+        Forward rule of each differentiable input, where `linear` does not say it: what the tangent `t` of that
+        input adds to the tangent of the result (a tuple for several results; None for zero). Parameters as for
+        `vjp`, with `t` in place of `g`. A single function whose first parameter is ``tangents`` serves all
+        inputs at once; it gets a list with None for inputs that do not move. Elementwise ops need none:
+        their rule is that of the gradient. Other ops without one are differentiated forward by transposing
+        their gradient, which costs more.
+    batch : str or callable, optional
+        How the op works on a stack of examples, for `eagerflow.vmap`. ``"leading"``: it works on the last axes and
+        treats all others as a stack already, inputs broadcasting against each other. A function
+        ``batch(op, size, inputs, batched, attrs)`` gets the inputs, the stacked ones with their examples along the
+        first axis, and returns the result (or a tuple) with the examples along the first axis; `batched`
+        tells per input whether it is stacked. Elementwise ops need none; without one, other ops run example
+        by example.
     fusion : str
         ``elementwise``, ``reduction``, ``contraction``, ``view`` or ``opaque``.
     effects : str
@@ -111,6 +131,9 @@ class Op:
         sample: Callable[[Draw], Sample],
         vjp: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None = None,
         no_gradient: str | None = None,
+        linear: str | None = None,
+        jvp: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None = None,
+        batch: str | Callable[..., Any] | None = None,
         fusion: str = "opaque",
         effects: str = "none",
         flops: float | Callable[..., float] = 1.0,
@@ -133,7 +156,8 @@ class Op:
         self.kernel = kernel
         self.variadic = bool(names) and names[-1].startswith("*")
         self.fixed = len(names) - self.variadic  # inputs before those of any number
-        self.inputs = tuple(item.lstrip("*") for item in names)
+        self.inputs = tuple(item.lstrip("*").rstrip("?") for item in names)
+        self.optional = frozenset(item.rstrip("?") for item in names if item.endswith("?"))
         self.infer = infer
         self.sample = sample
         self.no_gradient = no_gradient
@@ -156,8 +180,15 @@ class Op:
         self.tracked = tuple(None if p is None else p.tracked for p in self.pullbacks) or (None,)
         self.arrays: tuple[Any, ...] | None = None
         self._keeps: dict[int, tuple[bool, ...]] = {}
+        self.forward = Forward(self, linear, jvp)
+        if isinstance(batch, str) and batch != "leading":
+            raise ValueError(f"{name}: batch is 'leading' or a function, got {batch!r}")
+        self.batch = batch
         self._kernels: dict[Kind | str, Callable[..., Any]] = {}
         self.rebind: list[Callable[[Any], None]] = []  # how to tell callers of another kernel for the CPU
+        # The same op in records of traced values, whose gradient functions are never handed arrays.
+        self.on_tensors: Op = object.__new__(Op)
+        self.on_tensors.__dict__.update(self.__dict__)
         _registry[name] = self
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:

@@ -6,8 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from eagerflow.core.record import Record, attach
-from eagerflow.core.tensor import Tensor, wrap
+from eagerflow.core.tensor import Tensor, alias, wrap
 
 if TYPE_CHECKING:
     from eagerflow.core.op import Op
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 UNCHANGED, ALONE, WITH_ONE, WITH_TWO, GENERAL = range(5)
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of a function's parameters."""
     code = getattr(function, "__code__", None)
     if code is None:  # no plain function: a partial, or an object that can be called
         return tuple(inspect.signature(function).parameters)
@@ -53,7 +56,7 @@ class Pullback:
     def __init__(self, function: Callable[..., Any], op: Op) -> None:
         self.function = function
         self.op = op
-        names = _parameters(function)
+        names = parameters(function)
         if names[:1] != ("g",):
             raise ValueError(f"{op.name}: the first parameter of a gradient function is g, got {names}")
         self.names = names = names[1:]
@@ -124,7 +127,12 @@ def _plain(record: Record, slot: int) -> Any:
     data = record.saved[slot]
     if data is None or isinstance(data, bool | int | float | complex):
         return data
-    return wrap(data, record.device)
+    return wrap(data, record.device) if type(data) is np.ndarray else _handle(data, record.device, None)
+
+
+def _handle(data: Any, device: Any, record: Record | None) -> Tensor:
+    """Return what was kept as a Tensor: records of traced values keep Tensors, the others arrays."""
+    return alias(data, record) if isinstance(data, Tensor) else wrap(data, device, record)
 
 
 def restore(record: Record, slot: int, tracked: bool = True) -> Any:
@@ -133,7 +141,7 @@ def restore(record: Record, slot: int, tracked: bool = True) -> Any:
     Python scalars, and inputs that the user left out (None), are kept as they are.
     """
     kept = _plain(record, slot)
-    if tracked and type(kept) is Tensor:
+    if tracked and isinstance(kept, Tensor):
         kept._rec = record.parents[slot] if slot < len(record.parents) else record
     return kept
 
@@ -141,7 +149,7 @@ def restore(record: Record, slot: int, tracked: bool = True) -> Any:
 def _output_of(record: Record, index: int, data: Any, get: Callable[[Record, int], Any]) -> Any:
     if get is _array:
         return data
-    return wrap(data, record.device, output(record, index, data) if get is restore else None)
+    return _handle(data, record.device, output(record, index, data) if get is restore else None)
 
 
 def output(record: Record, index: int, data: Any) -> Record | None:

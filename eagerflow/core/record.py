@@ -69,9 +69,10 @@ class Recorder:
     it, so that Tensors which outlive the tape hold no memory but their own.
     """
 
-    __slots__ = ("leaves", "limit", "recording", "records", "watch_accessed")
+    __slots__ = ("depth", "leaves", "limit", "recording", "records", "watch_accessed")
 
-    def __init__(self, watch_accessed: bool) -> None:
+    def __init__(self, watch_accessed: bool, depth: int = 0) -> None:
+        self.depth = depth  # how many transformations ran around the tape when it was made
         self.records: list[Record] = []
         self.recording = False
         self.watch_accessed = watch_accessed

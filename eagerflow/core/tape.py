@@ -12,8 +12,10 @@ import numpy as np
 import optree
 
 from eagerflow.core.backward import backward, check_inexact, why_missing
+from eagerflow.core.leaving import own
 from eagerflow.core.record import Record, Recorder, active, leaf, recorders
 from eagerflow.core.tensor import ArrayMethods, Tensor, convert, wrap
+from eagerflow.core.traced import depth
 from eagerflow.core.variable import Variable
 from eagerflow.errors import DTypeError, GradientError, ShapeError
 
@@ -52,7 +54,7 @@ class GradientTape:
 
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
         self._persistent = persistent
-        self._recorder = Recorder(watch_accessed_variables)
+        self._recorder = Recorder(watch_accessed_variables, depth())
         self._used = False
         self._thread = threading.get_ident()
         self._token: Token[tuple[Recorder, ...]] | None = None
@@ -66,7 +68,7 @@ class GradientTape:
         self._recorder.recording = True
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: Any = None, value: BaseException | None = None, traceback: Any = None) -> None:
         self._recorder.recording = False
         assert self._token is not None
         token, self._token = self._token, None
@@ -74,6 +76,9 @@ class GradientTape:
             active.reset(token)
         except ValueError:
             raise GradientError("a tape is closed in the thread or asyncio task that opened it") from None
+        hidden = own(value)
+        if hidden is not None:
+            raise hidden from None
 
     def __del__(self) -> None:
         # Tensors that outlive the tape must not keep what it recorded.
@@ -176,7 +181,7 @@ class GradientTape:
                 g = None if record is None else found.get(record)
                 if g is None:
                     g = self._missing(source_list, position, unconnected, wanted, seeds)
-                elif g._data.dtype.kind == "c":
+                elif g.dtype.kind == "c":
                     g = g.conj()
                 gradients.append(g)
         finally:
@@ -316,12 +321,11 @@ def _same(values: list[Any]) -> Any:
 
 
 def _zeros_like(value: Tensor) -> Any:
-    return value.device.kind.namespace.zeros_like(value._data)
+    return value.device.kind.namespace.zeros(value.shape, value.dtype)
 
 
 def _ones_like(value: Tensor) -> Any:
-    data = value._data
-    return value._device.kind.namespace.ones(data.shape, data.dtype)
+    return value.device.kind.namespace.ones(value.shape, value.dtype)
 
 
 def _stack_rows(rows: tuple[Any, ...], target: Tensor) -> Any:

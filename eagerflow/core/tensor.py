@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from eagerflow import devices
+from eagerflow.core.explain import describe, user_line
+from eagerflow.core.leaving import refuse_storing, warn_of_conversion
 from eagerflow.devices import CPU0, Device
 from eagerflow.errors import DTypeError, ShapeError
 
@@ -170,12 +172,14 @@ class ArrayMethods:
         return data.reshape(())
 
     def __float__(self) -> float:
+        refuse_storing(self._read())
         return float(self._one("float"))
 
     def __int__(self) -> int:
         return int(self._one("int"))
 
     def __complex__(self) -> complex:
+        refuse_storing(self._read())
         return complex(self._one("complex"))
 
     def __index__(self) -> int:
@@ -200,23 +204,62 @@ class ArrayMethods:
         return self._read().numpy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        data = self._read().numpy()
+        value = self._read()
+        refuse_storing(value)
+        warn_of_conversion(value)
+        data = value.numpy()
         if dtype is not None and np.dtype(dtype) != data.dtype:
             if copy is False:
                 raise ValueError(f"__array__: a change of dtype from {data.dtype} to {dtype} needs a copy")
             return data.astype(dtype)
         return data.copy() if copy else data
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """Return the values as a DLPack capsule, for the `from_dlpack` of other libraries.
+
+        Parameters
+        ----------
+        stream : int, optional
+            Stream of the consumer, on a GPU.
+        max_version : tuple of int, optional
+            Newest version of DLPack that the consumer knows.
+        dl_device : tuple of int, optional
+            Where the consumer wants the values: where they are, or ``(1, 0)`` for the host.
+        copy : bool, optional
+            False shares the memory, read-only. Otherwise the values are copied, as a consumer could write to them.
+
+        Raises
+        ------
+        BufferError
+            The values cannot be handed over like this.
+        """
         value = self._read()
         data = value._data
-        if type(data) is np.ndarray:
-            # The consumer could write to what it imports; a Tensor is a value.
-            if options.get("copy") is False:
-                data = value.numpy()
-            else:
-                data, options["copy"] = data.copy(), None
-        return data.__dlpack__(**options)
+        host = type(data) is np.ndarray
+        if not host and dl_device is not None and int(dl_device[0]) == 1:
+            if copy is False:
+                raise BufferError(f"dlpack: values on {value._device} do not come to the host without a copy")
+            data, host = value.numpy(), True
+        if not host:
+            return data.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+        if stream is not None:
+            raise BufferError(f"dlpack: the host has no streams, got stream={stream!r}")
+        if copy is not False:
+            data = data.copy()
+        elif max_version is None or tuple(max_version) < (1, 0):
+            raise BufferError(
+                "dlpack: sharing memory without a copy needs DLPack 1.0 or newer, which can say that it is read-only"
+            )
+        else:
+            data = value.numpy()
+        return data.__dlpack__(max_version=max_version, dl_device=dl_device)
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
         device: tuple[Any, Any] = self._read()._data.__dlpack_device__()
@@ -263,6 +306,10 @@ class Tensor(ArrayMethods):
 
     def _read(self) -> Tensor:
         return self
+
+    def _moves(self) -> bool:
+        """Tell whether forward mode follows the value: it has a tangent."""
+        return False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -355,6 +402,24 @@ def wrap(data: Any, device: Device, record: Record | None = None) -> Tensor:
     return tensor
 
 
+def alias(tensor: Tensor, record: Record | None = None) -> Any:
+    """Return another handle on the value of a Tensor, in the place on tapes that `record` says."""
+    made: Any = _new(type(tensor))
+    made._data = tensor._data
+    made._device = tensor._device
+    made._rec = record
+    return made
+
+
+def become(handle: Tensor, value: Tensor) -> None:
+    """Give a handle another value, which a transformation may follow while it did not follow the old one."""
+    if type(handle) is not type(value):
+        handle.__class__ = type(value)
+    handle._data = value._data
+    handle._device = value._device
+    handle._rec = value._rec
+
+
 _default_float: np.dtype[Any] = np.dtype(np.float64)
 _default_complex: np.dtype[Any] = np.dtype(np.complex128)
 
@@ -405,6 +470,20 @@ def is_inexact(dtype: np.dtype[Any]) -> bool:
 lend: ContextVar[bool] = ContextVar("lend", default=False)
 
 
+def as_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return `dtype` as a NumPy dtype.
+
+    Raises
+    ------
+    DTypeError
+        It is none.
+    """
+    try:
+        return np.dtype(dtype)
+    except Exception as error:  # NumPy raises errors of many kinds here
+        raise DTypeError(f"expected a dtype, got {describe(dtype)}\n  at {user_line()}") from error
+
+
 def convert(value: Any, dtype: Any = None, device: str | Device | None = None, copy: bool | None = None) -> Tensor:
     """Return `value` as a Tensor. NumPy arrays are copied unless `copy` is False.
 
@@ -417,14 +496,14 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
     """
     if isinstance(value, ArrayMethods):
         tensor = value._read()
-        if dtype is not None and np.dtype(dtype) != tensor.dtype:
+        if dtype is not None and as_dtype(dtype) != tensor.dtype:
             tensor = tensor.astype(dtype)
-        if device is not None and devices.find(device) is not tensor._device:
+        if device is not None and devices.find(device) is not tensor.device:
             tensor = tensor.to(device)
-        return wrap(tensor._data, tensor._device, tensor._rec) if copy else tensor
+        return alias(tensor, tensor._rec) if copy else tensor
     if type(value) is np.ndarray and dtype is None and lend.get():
         return wrap(value, devices.find(device))
-    wanted = None if dtype is None else np.dtype(dtype)
+    wanted = None if dtype is None else as_dtype(dtype)
     if type(value) is not np.ndarray and not isinstance(value, np.generic):
         home = devices.of_array(value)
         # A kind may have a subclass of NumPy's arrays as its own.
@@ -469,6 +548,25 @@ def _holds_tensors(value: Any) -> bool:
 
 
 _stack: Callable[[list[Tensor]], Tensor]
+_broadcast_to: Callable[[Tensor, tuple[int, ...]], Tensor]
+
+
+def stacked(rows: list[Any]) -> Tensor:
+    """Return Tensors of one shape as one Tensor with a new first axis."""
+    return _stack(rows)
+
+
+def broadcast(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return `value` repeated to `shape`."""
+    return _broadcast_to(value, shape)
+
+
+def fitted(value: Any, like: Tensor) -> Tensor:
+    """Return `value` broadcast to the shape of `like`, and in its dtype."""
+    if value.shape != like.shape:
+        value = broadcast(value, like.shape)
+    result: Tensor = value if value.dtype == like.dtype else value.astype(like.dtype)
+    return result
 
 
 def _convert_nested(value: Any, dtype: Any, device: Any) -> Tensor:
@@ -480,12 +578,14 @@ def _convert_nested(value: Any, dtype: Any, device: Any) -> Tensor:
 def bind(methods: dict[str, Any]) -> None:
     """Give Tensor and Variable operators and methods; `eagerflow.ops` calls it once they exist.
 
-    ``_stack`` among them is what turns a list of Tensors into one.
+    ``_stack`` and ``_broadcast_to`` among them are what the core needs itself.
     """
-    global _stack
+    global _stack, _broadcast_to
     for name, method in methods.items():
         if name == "_stack":
             _stack = method
+        elif name == "_broadcast_to":
+            _broadcast_to = method
         else:
             setattr(ArrayMethods, name, method)
 

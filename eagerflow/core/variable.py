@@ -8,6 +8,7 @@ import numpy as np
 
 from eagerflow.core.record import Record, Recorder, active, leaf, recorders
 from eagerflow.core.tensor import ArrayMethods, Tensor, convert, is_exclusive, wrap
+from eagerflow.core.traced import Traced
 from eagerflow.devices import Device
 from eagerflow.errors import DeviceError, DTypeError, ShapeError
 
@@ -183,6 +184,8 @@ class Variable(ArrayMethods):
             tensor = convert(given, None, mine._device)
         else:
             tensor = value if isinstance(value, Tensor) else convert(value, None, mine._device)
+            if isinstance(tensor, Traced):
+                tensor = tensor.concrete()
         if tensor._device is not mine._device:
             raise DeviceError(f"{name} is on {mine._device}, got a value on {tensor._device}; use value.to(device)")
         if tensor.shape != mine.shape and (what == "assign" or tensor.shape != ()):
@@ -196,6 +199,8 @@ class Variable(ArrayMethods):
     def __setitem__(self, index: Any, value: Any) -> None:
         mine = self._value
         given = value._read() if isinstance(value, ArrayMethods) else convert(value, None, mine._device, False)
+        if isinstance(given, Traced):
+            value = given = given.concrete()
         integers = given.dtype.kind in "iu" and mine.dtype.kind in "iu"
         if not (integers or type(value) is int or np.can_cast(given.dtype, mine.dtype, "same_kind")):
             name = f"Variable {self._name!r}" if self._name else "a Variable"

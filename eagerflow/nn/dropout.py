@@ -6,7 +6,17 @@ from typing import Any
 
 from eagerflow import devices, random
 from eagerflow.core import Tensor, convert, default_dtype, is_inexact
+from eagerflow.core.explain import describe, user_line
+from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.nn.module import Module
+from eagerflow.ops.checked import flag, number
+
+
+def _checked(rate: Any, name: str) -> float:
+    chosen: float = number(rate, name, "rate")
+    if not 0 <= chosen < 1:
+        raise ShapeError(f"{name}: expected a rate from 0 to below 1, got {rate!r}\n  at {user_line()}")
+    return chosen
 
 
 def dropout(x: Any, rate: float = 0.5, training: bool = True, generator: random.Generator | None = None) -> Tensor:
@@ -32,8 +42,10 @@ def dropout(x: Any, rate: float = 0.5, training: bool = True, generator: random.
 
     Raises
     ------
-    ValueError
+    ShapeError
         The rate is out of range.
+    DTypeError
+        The rate is no number.
 
     Examples
     --------
@@ -43,10 +55,11 @@ def dropout(x: Any, rate: float = 0.5, training: bool = True, generator: random.
     >>> ef.nn.dropout(ef.ones(2), 0.5, training=False)
     Tensor([1., 1.])
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout: expected a rate from 0 to below 1, got {rate!r}")
+    rate = _checked(rate, "dropout")
+    if generator is not None and not isinstance(generator, random.Generator):
+        raise DTypeError(f"dropout: generator is a Generator, got {describe(generator)}\n  at {user_line()}")
     x = convert(x)
-    if not training or not rate:
+    if not flag(training, "dropout", "training") or not rate:
         return x
     dtype = x.dtype if is_inexact(x.dtype) and x.dtype.kind != "c" else default_dtype()
     draw = (generator or random.default_generator).dropout_mask
@@ -68,8 +81,10 @@ class Dropout(Module):
 
     Raises
     ------
-    ValueError
+    ShapeError
         The rate is out of range.
+    DTypeError
+        The rate is no number.
 
     Examples
     --------
@@ -80,9 +95,7 @@ class Dropout(Module):
     """
 
     def __init__(self, rate: float = 0.5, generator: random.Generator | None = None) -> None:
-        if not 0 <= rate < 1:
-            raise ValueError(f"Dropout: expected a rate from 0 to below 1, got {rate!r}")
-        self.rate = rate
+        self.rate = _checked(rate, "Dropout")
         self.generator = generator
 
     def __call__(self, x: Any) -> Tensor:

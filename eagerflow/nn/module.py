@@ -10,6 +10,7 @@ import numpy as np
 import optree
 
 from eagerflow.core import ArrayMethods, Tensor, Variable, convert
+from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
 
 # The registry that everybody's tree functions use (the name has two underscores, which classes mangle).
@@ -260,12 +261,19 @@ def count_parameters(module: Module) -> int:
     int
         Elements of Variables that are shared count once.
 
+    Raises
+    ------
+    DTypeError
+        It is no module.
+
     Examples
     --------
     >>> import eagerflow as ef
     >>> ef.nn.count_parameters(ef.nn.Linear(3, 2))
     8
     """
+    if not isinstance(module, Module):
+        raise DTypeError(f"count_parameters: expected a Module, got {describe(module)}\n  at {user_line()}")
     return sum(variable.size for variable in module.trainable_variables)
 
 

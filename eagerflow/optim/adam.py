@@ -22,6 +22,8 @@ class Adam(Optimizer):
         Decay of the running means of the gradient and of its square, in ``[0, 1)``.
     epsilon : float
         Added to the root of the mean square.
+    master_weights : bool
+        Whether to keep float32 copies of Variables of low precision; see `Optimizer`.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Adam(Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
+        master_weights: bool = False,
     ) -> None:
         kind = type(self).__name__
         self.beta1 = _number(kind, "beta1", beta1)
@@ -55,7 +58,7 @@ class Adam(Optimizer):
         self.epsilon = _number(kind, "epsilon", epsilon)
         if self.beta1 >= 1 or self.beta2 >= 1:
             raise ValueError(f"{kind}: expected beta1 and beta2 below 1, got {beta1} and {beta2}")
-        super().__init__(variables, learning_rate)
+        super().__init__(variables, learning_rate, master_weights)
 
     def _constants(self, step: int, rate: float) -> tuple[float, ...]:
         # rate * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + e), with the corrections pulled out of the roots.
@@ -96,6 +99,8 @@ class AdamW(Adam):
         Each step multiplies Variables by ``1 - learning_rate * weight_decay``.
     beta1, beta2, epsilon : float
         As for `Adam`.
+    master_weights : bool
+        Whether to keep float32 copies of Variables of low precision; see `Optimizer`.
 
     Raises
     ------
@@ -119,6 +124,7 @@ class AdamW(Adam):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
+        master_weights: bool = False,
     ) -> None:
         self.weight_decay = _number("AdamW", "weight_decay", weight_decay)
-        super().__init__(variables, learning_rate, beta1, beta2, epsilon)
+        super().__init__(variables, learning_rate, beta1, beta2, epsilon, master_weights)

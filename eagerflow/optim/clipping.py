@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import optree
 
 from eagerflow.core import Tensor, convert
+from eagerflow.ops.precision import is_low
 
 
 def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
@@ -45,7 +47,7 @@ def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
     leaves = [convert(g) for g in optree.tree_leaves(gradients)]
     total: Any = 0.0
     for g in leaves:
-        flat = g.reshape(-1)
+        flat = (g.astype(np.float32) if is_low(g.dtype) else g).reshape(-1)
         total = total + ((flat @ flat) if g.dtype.kind != "c" else (flat @ flat.conj()).real)
     norm = convert(total) ** 0.5
     if bool(norm <= max_norm):

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import optree
 
-from eagerflow.core import ArrayMethods, Variable, convert, is_exclusive, wrap
+from eagerflow.core import ArrayMethods, Variable, convert, is_exclusive, is_inexact, wrap
 from eagerflow.errors import DeviceError, DTypeError, ShapeError
 from eagerflow.nn.module import Module, walk
+from eagerflow.ops.precision import is_low
 
 # Elements that one round of an update works on: few enough that all its arrays stay in the cache.
 _BLOCK = 1 << 15
@@ -27,6 +28,9 @@ class Optimizer:
         What to optimize; of a Module its trainable Variables.
     learning_rate : float or callable
         The step size, or a schedule: a function of the number of steps done (0, 1, …).
+    master_weights : bool
+        Whether to keep a float32 copy of each Variable of low precision (float16, bfloat16, float8). Steps
+        change the copy, and the Variable is what it rounds to: so small steps add up.
 
     Raises
     ------
@@ -36,6 +40,7 @@ class Optimizer:
     Notes
     -----
     A subclass names its slots (state of the shape of each Variable) in `slots`, and defines `_update`.
+    Of a Variable of low precision, `_update` gets the gradient, the weights and the slots in float32.
     The state has names, so that `eagerflow.save_weights` can write it beside the model's Variables.
 
     Examples
@@ -54,7 +59,7 @@ class Optimizer:
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, variables: Any, learning_rate: float | Schedule) -> None:
+    def __init__(self, variables: Any, learning_rate: float | Schedule, master_weights: bool = False) -> None:
         self._leaves = 0
         if isinstance(variables, Module):
             # Gradients may come as a Module too, with something for Variables that are not trainable.
@@ -80,9 +85,15 @@ class Optimizer:
         self._schedule = learning_rate if callable(learning_rate) else None
         initial = 0.0 if callable(learning_rate) else _number(kind, "learning_rate", learning_rate)
         self._learning_rate = Variable(initial, trainable=False, name="learning_rate", dtype=np.float64)
+        self._masters = [
+            Variable(v.value.astype(np.float32), trainable=False, name=f"master.{name}", device=v.device)
+            if master_weights and is_low(v.dtype)
+            else None
+            for name, v in named
+        ]
         self._slots = [
             tuple(
-                Variable(np.zeros(v.shape, v.dtype), trainable=False, name=f"{slot}.{name}", device=v.device)
+                Variable(np.zeros(v.shape, _wide(v.dtype)), trainable=False, name=f"{slot}.{name}", device=v.device)
                 for slot in self.slots
             )
             for name, v in named
@@ -116,6 +127,9 @@ class Optimizer:
         for position, slot in enumerate(self.slots):
             for name, variables in zip(self._names, self._slots, strict=True):
                 yield f"{slot}.{name}" if name else slot, variables[position]
+        for name, master in zip(self._names, self._masters, strict=True):
+            if master is not None:
+                yield f"master.{name}" if name else "master", master
 
     def apply(self, gradients: Any) -> None:
         """Do one step.
@@ -142,12 +156,17 @@ class Optimizer:
         step = self.iterations + 1
         rate = self.learning_rate
         constants = self._constants(step, rate)
-        for variable, slots, g in zip(self._variables, self._slots, arrays, strict=True):
+        for variable, master, slots, g in zip(self._variables, self._masters, self._slots, arrays, strict=True):
             if g is None:
                 continue
             device = variable._value._device
             xp = device.kind.namespace
-            written = [_writable(state) for state in (variable, *slots)]
+            low = is_low(variable.dtype)
+            if master is None and low:
+                weights = variable._value._data.astype(np.float32)
+            else:
+                weights = _writable(variable if master is None else master)
+            written = [weights, *[_writable(state) for state in slots]]
             if xp is not np:
                 with device.kind.activate(device.index):
                     self._update(xp, constants, g, *written)
@@ -157,6 +176,8 @@ class Optimizer:
                 self._update(xp, constants, g, *written)
             else:
                 _in_blocks(self._update, constants, g, *written)
+            if low:
+                _writable(variable)[...] = weights
         self._iterations.assign(step)
 
     def _constants(self, step: int, rate: float) -> tuple[float, ...]:
@@ -174,20 +195,26 @@ class Optimizer:
         tensor = g._read() if isinstance(g, ArrayMethods) else convert(g)
         mine = self._variables[position]._value
         data = tensor._data
-        if data.shape == mine._data.shape and data.dtype == mine._data.dtype and tensor._device is mine._device:
+        wanted = _wide(mine._data.dtype)
+        if data.shape == mine._data.shape and data.dtype == wanted and tensor._device is mine._device:
             return data
         what = f"{type(self).__name__}.apply: the gradient of {self._names[position] or 'the Variable'}"
         if tensor.shape != mine.shape:
             raise ShapeError(f"{what} has shape {tensor.shape}, expected {mine.shape}")
-        if not np.can_cast(tensor.dtype, mine.dtype, "same_kind"):
+        if tensor.dtype.kind == "c" or not (is_inexact(tensor.dtype) or np.can_cast(tensor.dtype, wanted, "same_kind")):
             raise DTypeError(f"{what} has dtype {tensor.dtype}, expected {mine.dtype}")
         if tensor._device is not mine._device:
             raise DeviceError(f"{what} is on {tensor._device}, expected {mine._device}; use g.to(device)")
-        return data.astype(mine.dtype)
+        return data.astype(wanted)
 
     def __repr__(self) -> str:
         rate = "schedule" if self._schedule else f"{self.learning_rate:g}"
         return f"{type(self).__name__}({len(self._variables)} variables, learning_rate={rate}, step {self.iterations})"
+
+
+def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype to compute steps in: float32 where the Variable's is of low precision."""
+    return np.dtype(np.float32) if is_low(dtype) else dtype
 
 
 def _writable(variable: Variable) -> Any:

@@ -23,6 +23,8 @@ class SGD(Optimizer):
         initialization and momentum in deep learning", ICML 2013).
     weight_decay : float
         Multiple of the Variable that is added to its gradient.
+    master_weights : bool
+        Whether to keep float32 copies of Variables of low precision; see `Optimizer`.
 
     Raises
     ------
@@ -46,6 +48,7 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        master_weights: bool = False,
     ) -> None:
         self.momentum = _number("SGD", "momentum", momentum)
         self.nesterov = bool(nesterov)
@@ -53,7 +56,7 @@ class SGD(Optimizer):
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs momentum; give for example momentum=0.9")
         self.slots = ("velocity",) if momentum else ()
-        super().__init__(variables, learning_rate)
+        super().__init__(variables, learning_rate, master_weights)
 
     def _constants(self, step: int, rate: float) -> tuple[float, ...]:
         return (rate,)
