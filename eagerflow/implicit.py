@@ -37,8 +37,8 @@ def custom_root(f: Function, guess: Any, solve: Function, *args: Any, linear_sol
     *args : pytree of array_like
         What x depends on.
     linear_solve : callable, optional
-        ``linear_solve(matvec, b)`` returns z with ``matvec(z) = b``, for vectors: the unknowns, one after another. It is
-        called with the Jacobian of f in x, or its transpose. Otherwise the matrix is formed and solved densely.
+        ``linear_solve(matvec, b)`` returns z with ``matvec(z) = b``, for vectors: the unknowns, one after another. It
+        is called with the Jacobian of f in x, or its transpose. Otherwise the matrix is formed and solved densely.
 
     Returns
     -------

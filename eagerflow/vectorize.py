@@ -46,8 +46,9 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     Notes
     -----
     Every op has a batching rule, or one that follows from its class; `docs/reference/coverage.md` lists them. vmap
-    nests, and works under `grad` and over it: ``ef.vmap(ef.grad(f), in_axes=(None, 0))`` gives the gradient per example. Each
-    example draws random numbers of its own. Assignment (``x[i] = v``) works; Variables cannot be assigned to.
+    nests, and works under `grad` and over it: ``ef.vmap(ef.grad(f), in_axes=(None, 0))`` gives the gradient per
+    example. Each example draws random numbers of its own. Assignment (``x[i] = v``) works; Variables cannot be
+    assigned to.
 
     Examples
     --------

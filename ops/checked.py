@@ -20,7 +20,7 @@ def translated(name: str, error: BaseException) -> EagerflowError | None:
     kind: type[EagerflowError]
     if isinstance(error, EagerflowError | np.linalg.LinAlgError):
         return None
-    if isinstance(error, np.exceptions.AxisError | ValueError):
+    if isinstance(error, np.exceptions.AxisError | ValueError | ZeroDivisionError):
         kind = ShapeError
     elif isinstance(error, IndexError):
         kind = IndexOutOfBoundsError

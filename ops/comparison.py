@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, broadcast, convert, implements
-from eagerflow.ops.checked import flag, guarded
+from eagerflow.ops.checked import flag, guarded, number
 from eagerflow.ops.declare import elementwise
 
 __all__ = [
@@ -201,6 +201,7 @@ def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     >>> ef.isclose([1.0, 2.0], [1.0 + 1e-9, 2.1])
     Tensor([ True, False])
     """
+    rtol, atol = number(rtol, "isclose", "rtol"), number(atol, "isclose", "atol")
     return _isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 

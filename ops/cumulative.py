@@ -11,7 +11,7 @@ from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.batching import along
-from eagerflow.ops.checked import flag, guarded
+from eagerflow.ops.checked import flag, guarded, integer
 from eagerflow.ops.joining import concat
 from eagerflow.ops.precision import in_float32, is_low
 from eagerflow.ops.shape import broadcast_to
@@ -462,13 +462,14 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     """
     x = convert(x)
     axis = one_axis(axis, x.ndim, "diff")
+    n = integer(n, "diff", "n")
     if n < 0:
         raise ShapeError(f"diff: n is not negative, got {n}\n  at {user_line()}")
     ends = [_end(item, x, axis) for item in (prepend, append)]
     parts = [part for part in (ends[0], x, ends[1]) if part is not None]
     if len(parts) > 1:
         x = concat(parts, axis=axis)
-    for _ in range(n):
+    for _ in range(min(n, x.shape[axis])):  # then nothing is left
         x = _diff(x, axis=axis)
     return x
 

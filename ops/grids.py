@@ -71,7 +71,10 @@ def eye(
             [0., 1.]])
     """
     rows, columns = lengths((n_rows, n_rows if n_cols is None else n_cols), "eye")
-    offset, wanted = integer(k, "eye", "k"), dtype_or_default(dtype, "eye")
+    offset, wanted = (
+        integer(max(-rows, min(k, columns)) if isinstance(k, int) else k, "eye", "k"),
+        dtype_or_default(dtype, "eye"),
+    )
     return create(_eye, device, rows=rows, columns=columns, k=offset, dtype=wanted)
 
 
@@ -135,7 +138,10 @@ def tri(
             [1., 1.]])
     """
     rows, columns = lengths((n_rows, n_rows if n_cols is None else n_cols), "tri")
-    offset, wanted = integer(k, "tri", "k"), dtype_or_default(dtype, "tri")
+    offset, wanted = (
+        integer(max(-rows, min(k, columns)) if isinstance(k, int) else k, "tri", "k"),
+        dtype_or_default(dtype, "tri"),
+    )
     return create(_tri, device, rows=rows, columns=columns, k=offset, dtype=wanted)
 
 

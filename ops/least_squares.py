@@ -12,7 +12,7 @@ from eagerflow.core.batching import aligned, repeated
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.axes import some_axes
-from eagerflow.ops.checked import guarded
+from eagerflow.ops.checked import guarded, number
 from eagerflow.ops.contraction import matmul
 from eagerflow.ops.creation import zeros
 from eagerflow.ops.solving import adjoint, conjugate, inv, matrices, pinv, real_dtype, result_dtype
@@ -155,7 +155,8 @@ def lstsq(a: Any, b: Any, /, rcond: float | None = None) -> LstsqResult:
     m, n = a.shape[-2:]
     right = b.reshape((m, 1)) if vector else b
     eps = float(np.finfo(real_dtype(np.result_type(a.dtype, b.dtype))).eps)
-    cut = eps * max(m, n) if rcond is None else eps if rcond == -1 else float(rcond)
+    share = eps * max(m, n) if rcond is None else number(rcond, "lstsq", "rcond")
+    cut = float(share) if 0 < share < 1 else eps  # as LAPACK has it
     x, rank, s = _lstsq(a, right, rcond=cut)
     if m > n:
         missed = right - matmul(a, x)

@@ -165,7 +165,7 @@ def _reshape(self: Any, *shape: Any, order: str = "C") -> Tensor:
 
 
 def _transpose(self: Any, *axes: Any) -> Tensor:
-    if not axes or axes == (None,):
+    if not axes or (len(axes) == 1 and axes[0] is None):
         return transpose(self)
     return transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes)
 

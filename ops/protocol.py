@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -128,14 +127,21 @@ def _array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, out: Any = No
     dtype = kwargs.pop("dtype", None) if method == "__call__" else None
     if dtype is not None:
         inputs = tuple(convert(x).astype(dtype) for x in inputs)
+    if method == "at":
+        return _at(ufunc, _ufunc_name(ufunc, method), *inputs)
+    if function is not None and out is None and not kwargs:
+        return function(*inputs)  # the usual case, without a detour
+    name = _ufunc_name(ufunc, method)
+    result = _call(function, ufunc if method == "__call__" else getattr(ufunc, method), name, inputs, kwargs)
+    return result if out is None else _store(result, out, name)
+
+
+def _ufunc_name(ufunc: Any, method: str) -> str:
     home = "np." if getattr(np, ufunc.__name__, None) is ufunc else ""  # SciPy has ufuncs of its own
     name = f"{home}{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if ufunc in REFUSED:
         raise DTypeError(f"{name}: {REFUSED[ufunc]}\n  at {user_line()}")
-    if method == "at":
-        return _at(ufunc, name, *inputs)
-    result = _call(function, ufunc if method == "__call__" else getattr(ufunc, method), name, inputs, kwargs)
-    return result if out is None else _store(result, out, name)
+    return name
 
 
 def _chains(ufunc: Any) -> bool:
@@ -165,20 +171,30 @@ def _at(ufunc: Any, name: str, target: Any, index: Any, *values: Any) -> None:
 
 def _array_function(self: Any, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
     out = kwargs.pop("out", None)
-    name = f"{getattr(func, '__module__', 'numpy')}.{func.__name__}".replace("numpy", "np", 1)
-    if func in REFUSED:
-        raise DTypeError(f"{name}: {REFUSED[func]}\n  at {user_line()}")
     function = numpy_functions.get(func)
-    if func in _WRITERS and isinstance(args[0] if args else next(iter(kwargs.values())), np.ndarray):
-        function = None
-    with device(self.device) if func in CREATORS else nullcontext():
-        result = _call(function, func, name, args, kwargs)
-    return result if out is None else _store(result, out if isinstance(out, tuple) else (out,), name)
+    if func in _SPECIAL:
+        if func in REFUSED:
+            raise DTypeError(f"{_name(func)}: {REFUSED[func]}\n  at {user_line()}")
+        if func in _WRITERS and isinstance(args[0] if args else next(iter(kwargs.values())), np.ndarray):
+            function = None
+        elif func in CREATORS:
+            with device(self.device):
+                return _call(function, func, _name(func), args, kwargs)
+    result = _call(function, func, None, args, kwargs)
+    return result if out is None else _store(result, out if isinstance(out, tuple) else (out,), _name(func))
 
 
-def _call(function: Callable[..., Any] | None, original: Any, name: str, args: Any, kwargs: Any) -> Any:
+_SPECIAL = {*_WRITERS, *CREATORS, *REFUSED}
+
+
+def _name(function: Any) -> str:
+    """Return the name of a NumPy function as users write it."""
+    return f"{getattr(function, '__module__', 'numpy')}.{function.__name__}".replace("numpy", "np", 1)
+
+
+def _call(function: Callable[..., Any] | None, original: Any, name: str | None, args: Any, kwargs: Any) -> Any:
     if function is None:
-        return _unrecorded(original, name, args, kwargs)
+        return _unrecorded(original, name or _name(original), args, kwargs)
     try:
         return function(*args, **kwargs)
     except TypeError as error:
@@ -191,7 +207,9 @@ def _call(function: Callable[..., Any] | None, original: Any, name: str, args: A
             except TypeError as second:
                 if not _misfit(second):
                     raise
-        raise DTypeError(f"{name}: on Tensors it does not take this argument: {error}\n  at {user_line()}") from None
+        raise DTypeError(
+            f"{name or _name(original)}: on Tensors it does not take this argument: {error}\n  at {user_line()}"
+        ) from None
 
 
 def _misfit(error: TypeError) -> bool:

@@ -19,7 +19,7 @@ from eagerflow.ops.conversion import check_dtype, stop_gradient
 from eagerflow.ops.creation import NO_INPUT, create
 from eagerflow.ops.exponential import log10
 from eagerflow.ops.joining import concat
-from eagerflow.ops.shape import broadcast_arrays, broadcast_to
+from eagerflow.ops.shape import broadcast_arrays, broadcast_to, expand_dims
 
 __all__ = ["arange", "geomspace", "linspace", "logspace"]
 
@@ -199,6 +199,7 @@ def _numpy_linspace(
 
 
 @implements(np.logspace)
+@guarded
 def logspace(
     start: Any, stop: Any, /, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
 ) -> Tensor:
@@ -213,7 +214,7 @@ def logspace(
     endpoint : bool
         Whether the last number belongs to `stop`.
     base : array_like
-        The base.
+        The base; if an array, it broadcasts with the ends.
     dtype : dtype, optional
         Dtype of the result.
     axis : int
@@ -235,6 +236,11 @@ def logspace(
     >>> ef.logspace(0, 2, 3)
     Tensor([  1.,  10., 100.])
     """
+    if not isinstance(base, int | float | complex):
+        start, stop, base = convert(start), convert(stop), convert(base)
+        ndim = builtins.max(start.ndim, stop.ndim, base.ndim)
+        start, stop, base = (x.reshape((1,) * (ndim - x.ndim) + x.shape) for x in (start, stop, base))
+        base = expand_dims(base, axis)
     result = base ** linspace(start, stop, num, endpoint=endpoint, axis=axis)
     return result if dtype is None else result.astype(dtype)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, broadcast, convert, implements
+from eagerflow.ops.checked import integer
 from eagerflow.ops.comparison import isnan
 from eagerflow.ops.declare import elementwise
 from eagerflow.ops.selection import where
@@ -93,6 +94,8 @@ def round(x: Any, /, decimals: int = 0) -> Tensor:
     (Tensor([0., 2., 2.]), Tensor(2.34))
     """
     x = convert(x)
+    if type(decimals) is not int:
+        decimals = integer(decimals, "round", "decimals")
     if decimals == 0 and x.dtype.kind in "fc":
         return rint(x)
     return _round(x, decimals=decimals)

@@ -15,6 +15,7 @@ from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import some_axes
 from eagerflow.ops.batching import along
+from eagerflow.ops.checked import option
 from eagerflow.ops.transposition import transpose
 
 __all__ = [
@@ -39,6 +40,12 @@ def as_shape(shape: Any, name: str) -> tuple[int, ...]:
     DTypeError
         It holds something else.
     """
+    if type(shape) is tuple:
+        for side in shape:
+            if type(side) is not int:
+                break
+        else:
+            return shape
     try:
         if not hasattr(shape, "__len__"):
             return (operator.index(shape),)
@@ -120,11 +127,10 @@ def reshape(x: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None
             [3., 4.]])
     """
     sides = as_shape(shape, "reshape")
-    if order == "F":
-        return transpose(_reshape(transpose(x), shape=sides[::-1]))
-    if order != "C":
-        raise ShapeError(f"reshape: order is 'C' or 'F', got {order!r}\n  at {user_line()}")
-    return _run_reshape(x, {"shape": sides})
+    if type(order) is str and order == "C":
+        return _run_reshape(x, {"shape": sides})
+    option(order, ("C", "F"), "reshape", "order")
+    return transpose(_reshape(transpose(x), shape=sides[::-1]))
 
 
 @implements(np.ravel)

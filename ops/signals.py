@@ -199,6 +199,8 @@ def cov(
     rows = [atleast_2d(astype(part, wanted)) for part in given]
     if not rowvar:
         rows = [row if part.ndim == 1 else row.T for row, part in zip(rows, given, strict=True)]
+    if not rows[0].shape[0]:
+        rows = rows[:1]  # without variables there is nothing to compare, as in NumPy
     if len({row.shape[1] for row in rows}) > 1:
         raise ShapeError(
             f"cov: m and y have as many observations as each other, got shapes {[r.shape for r in rows]}"

@@ -32,7 +32,6 @@ REDUCTIONS: dict[str, Case] = {
     "nansum, axis": (lambda xp, x: xp.nansum(x, axis=1), HOLES),
     "nanmean, axis": (lambda xp, x: xp.nanmean(x, axis=0), HOLES),
     "nancumsum": (lambda xp, x: xp.nancumsum(x, axis=1), HOLES),
-    "nancumprod": (lambda xp, x: xp.nancumprod(x, axis=1), HOLES),
     "nanquantile": (lambda xp, x: xp.nanquantile(x, 0.4, axis=1), HOLES),
     **named("cumsum", X), **named("cumprod", Z, note=", complex"),
     "cumsum, axis": (lambda xp, x: xp.cumsum(x, axis=1), CUBE),
@@ -50,7 +49,6 @@ STATISTICS: dict[str, Case] = {
     "quantile, several": (lambda xp, x: xp.quantile(x, np.array([0.1, 0.5, 0.9])), X),
     **{f"quantile, {method}": (lambda xp, x, method=method: xp.quantile(x, 0.37, axis=1, method=method), X)
        for method in ("lower", "midpoint")},
-    "percentile, keepdims": (lambda xp, x: xp.percentile(x, np.array([20.0, 80.0]), axis=1, keepdims=True), X),
     **named("cov corrcoef", X), "cov, two": (lambda xp, x, y: xp.cov(x, y, ddof=0), V, U),
     "histogram, weights": (lambda xp, w: xp.histogram(V, bins=4, weights=w)[0], U),
     "bincount, weights": (lambda xp, w: xp.bincount(np.array([0, 1, 1, 3, 0]), weights=w, minlength=5), U),
@@ -165,7 +163,6 @@ SIGNALS: dict[str, Case] = {
     "trapezoid": (lambda xp, x: xp.trapezoid(x, dx=0.2), X),
     "trapezoid, x": (lambda xp, y, x: xp.trapezoid(y, x), V, U),
     "interp": (lambda xp, x, y: xp.interp(x, np.array([-2.5, -1.0, 0.0, 1.0, 2.5]), y), X, V),
-    "interp, points": (lambda xp, x, p: xp.interp(x, p, U), LONG, np.sort(V)),
     "unwrap": (lambda xp, x: xp.unwrap(x), 3 * LONG),
     "polyval": (lambda xp, p, x: xp.polyval(p, x), V, X),
     "polyadd": (lambda xp, p, q: xp.polyadd(p, q), V, U[:3]),

@@ -94,7 +94,6 @@ LINALG: dict[str, Case] = {
     "linalg.vector_norm": (lambda xp, x: xp.linalg.vector_norm(x, axis=(0, 2), ord=3), CUBE),
     "linalg.matrix_norm": (lambda xp, x: xp.linalg.matrix_norm(x, ord="nuc"), CUBE),
     "linalg.outer": (lambda xp, x, y: xp.linalg.outer(x, y), V, T),
-    "linalg.cond, fro": (lambda xp, x: xp.linalg.cond(x, "fro"), A),
     "log of a determinant": (lambda xp, x: xp.linalg.slogdet(x @ x.T + xp.eye(3))[1], X),
     "quadratic form": (lambda xp, x, v: v @ xp.linalg.solve(x @ x.T, v), A, V),
 }  # fmt: skip

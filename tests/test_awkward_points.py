@@ -64,6 +64,7 @@ CHOOSING = {
     "where, argument chosen": Point(
         lambda x: ef.where(x > 0, ef.sqrt(ef.where(x > 0, x, 1.0)), 0.0), [-1.0, 0.0, 4.0], 2, [0, 0, 0.25]
     ),
+    "relu under a root": Point(lambda x: ef.sqrt(ef.nn.relu(x)), -1.0, 0, NAN),
     "clip under a root": Point(lambda x: ef.sqrt(ef.clip(x, 0.0, None)), -1.0, 0, 0, NAN),
     "maximum under a root": Point(lambda x: ef.sqrt(ef.maximum(x, 0.0)), -1.0, 0, 0, NAN),
 }
@@ -132,6 +133,7 @@ SUMS = {
     "logaddexp, -inf": Point(ef.logaddexp, (-INF, -INF), -INF, (0, 0)),
     "softmax, one -inf": Point(lambda x: ef.nn.softmax(x) * W, [0.0, 0.0, -INF], 1.5, [-0.25, 0.25, 0]),
     "softmax, all -inf": Point(lambda x: ef.nn.softmax(x) * W, [-INF] * 3, NAN, [NAN] * 3),
+    "log_softmax, all of it": Point(ef.nn.log_softmax, [0.0, 0.0, -INF], -INF, [-0.5, -0.5, 1]),
     "log_softmax, one -inf": Point(lambda x: ef.nn.log_softmax(x)[0], [0.0, 0.0, -INF], -np.log(2), [0.5, -0.5, 0]),
     "sum of nothing": Point(ef.sum, np.zeros((0, 2)), 0, np.zeros((0, 2))),
     "prod of nothing": Point(ef.prod, np.zeros(0), 1, []),
@@ -242,3 +244,7 @@ def test_a_singular_matrix_has_no_logarithm_of_its_determinant() -> None:
 def test_infinite_derivatives_warn_as_numpy_does() -> None:
     with pytest.warns(RuntimeWarning, match="divide by zero"):
         ef.grad(ef.sqrt)(0.0)
+
+
+def test_sinc_is_smooth_at_zero() -> None:
+    np.testing.assert_allclose(ef.hessian(ef.sinc)(0.0).numpy(), -(np.pi**2) / 3)

@@ -134,8 +134,8 @@ def check_complex_step(op: Op, seed: int) -> bool:
     return True
 
 
-# A cast is to a dtype of its own; SciPy computes the functions of matrices with errors in the imaginary part as large as
-# those in the real part.
+# A cast is to a dtype of its own; SciPy computes the functions of matrices with errors in the imaginary part as large
+# as those in the real part.
 NO_STEP = ("cast", "matrix_function")
 
 

@@ -41,10 +41,22 @@ class Eager(Interpreter):
     def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Run the kernel of the inputs' device."""
         weak = op.weak and not all(type(x) in SCALARS for x in inputs)  # scalars alone have the default dtype
-        device = next((x.device for x in inputs if isinstance(x, ArrayMethods)), None)
-        values = [read(x, weak, device) for x in inputs]
-        _check_none(op, inputs)
-        level = innermost(values)
+        device: Device | None = None
+        for x in inputs:
+            if isinstance(x, ArrayMethods):
+                device = x.device
+                break
+        values = []
+        traced = False
+        for x in inputs:
+            if type(x) is not Tensor:
+                x = read(x, weak, device)
+                if x is None:
+                    _check_none(op, inputs)
+                elif type(x) is not Tensor and type(x) not in SCALARS:
+                    traced = True
+            values.append(x)
+        level = innermost(values) if traced else None
         return run(op, values, attrs) if level is None else level.apply(op, values, attrs)
 
 
