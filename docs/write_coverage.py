@@ -34,7 +34,7 @@ COLUMNS = {
 
 def kernels(op: Op) -> str:
     """Return for which kinds of device there are kernels."""
-    own = sorted(kind for kind in op._kernels if isinstance(kind, str))
+    own = sorted({"cpu", "cuda"} & {kind for kind in op._kernels if isinstance(kind, str)})
     return ", ".join(["any", *own])
 
 
@@ -42,7 +42,7 @@ def gradient(op: Op) -> str:
     """Return to which order the gradient is tested, or why there is none."""
     if not op.vjps:
         return f"none: {op.no_gradient}"
-    without = [name for name, function in zip(op.inputs, op.vjps, strict=True) if function is None]
+    without = [name for name, function in zip(op.inputs, op.vjps, strict=True) if not callable(function)]
     order = {0: "exists", 1: "first order"}.get(op.smooth, "second order")
     return f"{order}, not in {', '.join(without)}" if without else order
 

@@ -32,6 +32,10 @@ class CallOp:
         self.plain = self.pullbacks = (functools.partial(one, False),)
         self.tracked = (functools.partial(one, True),)
 
+    def passes(self, position: int) -> bool:
+        """Tell that gradients pass to every argument."""
+        return True
+
     def pullback(self, position: int) -> Any:
         """Return what the backward walk calls."""
         return self.plain[0]

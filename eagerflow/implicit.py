@@ -135,7 +135,7 @@ def custom_fixed_point(
     ...         x = f(x, a)
     ...     return x
     >>> ef.grad(lambda a: ef.custom_fixed_point(lambda x, a: ef.cos(a * x), 0.5, iterate, a))(1.0)
-    Tensor(-0.29756376)
+    Tensor(-0.29747434)
     """
 
     def residual(x: Any, *args: Any) -> Any:

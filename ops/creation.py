@@ -12,7 +12,7 @@ from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import user_line
 from eagerflow.devices import Device
 from eagerflow.errors import DTypeError, ShapeError
-from eagerflow.ops.checked import integer
+from eagerflow.ops.checked import flag, integer
 from eagerflow.ops.conversion import check_dtype, to_device
 from eagerflow.ops.shape import as_shape, broadcast_to
 
@@ -95,12 +95,17 @@ def asarray(x: Any, /, dtype: Any = None, *, device: str | Device | None = None,
     wanted = None if dtype is None else check_dtype(dtype, "asarray")
     if isinstance(x, np.matrix):
         x = np.asarray(x)
+    if copy is not None:
+        copy = flag(copy, "asarray", "copy")
     if copy is False:
         owned = hasattr(x, "dtype") and (wanted is None or x.dtype == wanted)
         if not owned or (
             device is not None and isinstance(x, ArrayMethods) and x._read().device is not devices.find(device)
         ):
-            raise ValueError(f"asarray: copy=False, but {type(x).__name__} cannot become this Tensor without a copy")
+            raise ShapeError(
+                f"asarray: copy=False, but {type(x).__name__} cannot become this Tensor without a copy"
+                f"\n  at {user_line()}"
+            )
     return convert(x, wanted, device, copy)
 
 
@@ -172,9 +177,11 @@ def from_dlpack(x: Any, /, *, device: str | Device | None = None, copy: bool | N
     >>> ef.from_dlpack(np.ones(2))
     Tensor([1., 1.])
     """
+    if copy is not None:
+        copy = flag(copy, "from_dlpack", "copy")
     if isinstance(x, ArrayMethods):
         if copy is False and device is not None and devices.find(device) is not x.device:
-            raise ValueError(f"from_dlpack: copy=False, but {device} is not where the values are")
+            raise ShapeError(f"from_dlpack: copy=False, but {device} is not where the values are\n  at {user_line()}")
         return convert(x, None, device, copy)
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise DTypeError(
@@ -190,7 +197,7 @@ def from_dlpack(x: Any, /, *, device: str | Device | None = None, copy: bool | N
     if copy is False:
         home = devices.find(f"{name}:{source.index_of(shared)}")
         if device is not None and devices.find(device) is not home:
-            raise ValueError(f"from_dlpack: copy=False, but {device} is not where the values are")
+            raise ShapeError(f"from_dlpack: copy=False, but {device} is not where the values are\n  at {user_line()}")
         return wrap(shared, home)
     made = convert(shared.copy(), copy=False)
     return made if device is None else to_device(made, device)

@@ -158,7 +158,7 @@ def _zeta(xp: Any, s: Any, q: Any) -> Any:
 
 _hurwitz = elementwise(
     "zeta", _zeta, inputs="x y", infer=float_rule, flops=200, domain=((1.5, 6.0), (0.5, 4.0)),
-    vjp=(None, lambda g, x, y: g * (-x * _hurwitz(x + 1, y))), doc="", example=("", ""),
+    vjp=("there is no closed form", lambda g, x, y: g * (-x * _hurwitz(x + 1, y))), doc="", example=("", ""),
 )  # fmt: skip
 
 gamma = elementwise(

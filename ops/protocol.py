@@ -12,7 +12,7 @@ import numpy as np
 from eagerflow.core import ArrayMethods, Tensor, bind, convert, numpy_functions, wrap
 from eagerflow.core.explain import user_line
 from eagerflow.core.leaving import is_followed
-from eagerflow.core.pullback import OUTPUT
+from eagerflow.core.pullback import leads_to_source
 from eagerflow.core.record import Record, attach
 from eagerflow.devices import device
 from eagerflow.errors import DTypeError, GradientError
@@ -75,32 +75,23 @@ class _Foreign:
     def pullback(self, position: int) -> None:
         """There is none."""
 
+    def passes(self, position: int) -> bool:
+        """Tell that gradients would pass."""
+        return True
+
+    def why_not(self, position: int) -> str:
+        """Return why there is no gradient."""
+        return self.no_gradient
+
     def _raise(self, g: Any, record: Record, index: int) -> Tensor:
         parent = record.parents[index]
         assert parent is not None
-        if not _leads_to_source(parent):
+        if not leads_to_source(parent):
             return zeros(parent.shape, parent.dtype, device=parent.device)
         raise GradientError(
             f"gradient: the target depends on a source through {self.name}: {self.no_gradient}; "
             f"pass its input through ef.stop_gradient if its result is meant as a constant"
         )
-
-
-def _leads_to_source(record: Record) -> bool:
-    """Tell whether gradients pass from a record to a source: not through ``stop_gradient``, for one."""
-    seen: set[Record] = set()
-    stack = [record]
-    while stack:
-        record = stack.pop()
-        op: Any = record.op
-        if op is None:
-            return True
-        for position, parent in enumerate(record.parents):
-            passes = op is OUTPUT or type(op) is _Foreign or op.pullback(position) is not None
-            if parent is not None and passes and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return False
 
 
 @cache

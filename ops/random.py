@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,10 @@ import numpy as np
 from eagerflow import devices
 from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, default_dtype, is_inexact
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.axes import one_axis
+from eagerflow.ops.checked import integer, number, sequence
+from eagerflow.ops.comparison import less
+from eagerflow.ops.conversion import check_dtype
 
 __all__ = ["Generator"]
 
@@ -337,7 +342,7 @@ class Generator:
         Tensor([ True,  True,  True])
         """
         shape, dtype, device = _resolve("bernoulli", (p,), size, None)
-        return self._draw(_uniform_op, device, shape=shape, dtype=dtype) < p
+        return less(self._draw(_uniform_op, device, shape=shape, dtype=dtype), p)
 
     def categorical(self, logits: Any, size: Any = None, axis: int = -1) -> Tensor:
         """Draw indices with probability ``softmax(logits)``.
@@ -368,13 +373,14 @@ class Generator:
         Tensor([0, 0, 0, 0])
         """
         logits = convert(logits)
-        if not -logits.ndim <= axis < logits.ndim or not logits.shape[axis]:
+        axis = one_axis(axis, logits.ndim, "categorical")
+        if not logits.shape[axis]:
             raise ShapeError(f"categorical: expected categories along axis {axis}, got logits of shape {logits.shape}")
         dtype = logits.dtype if is_inexact(logits.dtype) else default_dtype()
         shape = (*_shape("categorical", size), *logits.shape)
         # The largest of logits plus Gumbel noise is distributed so (Gumbel, 1954; the "Gumbel-max trick").
         noise = self._draw(_gumbel_op, logits.device, shape=shape, dtype=dtype)
-        return (logits + noise).argmax(axis=axis if axis < 0 else axis - logits.ndim)
+        return (logits + noise).argmax(axis=axis - logits.ndim)
 
     def integers(self, low: int, high: int | None = None, size: Any = None, dtype: Any = np.int64) -> Tensor:
         """Draw integers from ``[low, high)``, or from ``[0, low)`` where `high` is not given.
@@ -404,8 +410,9 @@ class Generator:
         >>> bool(ef.random.integers(5) < 5)
         True
         """
-        low, high = (0, int(low)) if high is None else (int(low), int(high))
-        wanted = np.dtype(dtype)
+        low = integer(low, "integers", "low")
+        low, high = (0, low) if high is None else (low, integer(high, "integers", "high"))
+        wanted = check_dtype(dtype, "integers")
         if wanted.kind not in "iu":
             raise DTypeError(f"integers: expected an integer dtype, got {wanted}")
         if low >= high:
@@ -442,10 +449,9 @@ class Generator:
         if isinstance(x, int | np.integer):
             if x < 0:
                 raise ShapeError(f"permutation: expected a count of 0 or more, got {x}")
-            return self._draw(_permutation_op, None, length=int(x))
+            return self._draw(_permutation_op, None, length=integer(x, "permutation", "x"))
         x = convert(x)
-        if not -x.ndim <= axis < x.ndim:
-            raise ShapeError(f"permutation: there is no axis {axis} in shape {x.shape}")
+        axis = one_axis(axis, x.ndim, "permutation")
         return x.take(self._draw(_permutation_op, x.device, length=x.shape[axis]), axis=axis)
 
     def dropout_mask(self, rate: float, size: Any, dtype: Any = None) -> Tensor:
@@ -465,6 +471,13 @@ class Generator:
         Tensor
             The draw.
 
+        Raises
+        ------
+        ShapeError
+            The rate is out of range.
+        DTypeError
+            The dtype is not one of real floating-point numbers.
+
         Examples
         --------
         >>> import eagerflow as ef
@@ -472,7 +485,10 @@ class Generator:
         [0.0, 2.0]
         """
         shape, dtype, _ = _resolve("dropout_mask", (), size, dtype)
-        return self._draw(_mask_op, None, rate=float(rate), shape=shape, dtype=dtype)
+        rate = float(number(rate, "dropout_mask", "rate"))
+        if not 0 < rate < 1:
+            raise ShapeError(f"dropout_mask: expected a rate between 0 and 1, got {rate!r}")
+        return self._draw(_mask_op, None, rate=rate, shape=shape, dtype=dtype)
 
     def _draw(self, op: Op, device: Any, **attrs: Any) -> Tensor:
         if "dtype" in attrs:
@@ -495,8 +511,8 @@ def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
 def _shape(name: str, size: Any) -> tuple[int, ...]:
     if size is None:
         return ()
-    sizes = (size,) if isinstance(size, int | np.integer) else tuple(size)
-    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0 for n in sizes):
+    sizes = [size] if isinstance(size, int | np.integer) else sequence(size, name, "size")
+    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) or not 0 <= n <= sys.maxsize for n in sizes):
         raise ShapeError(f"{name}: size is an integer or a tuple of integers of 0 or more, got {size!r}")
     return tuple(int(n) for n in sizes)
 
@@ -505,7 +521,7 @@ def _resolve(name: str, parameters: tuple[Any, ...], size: Any, dtype: Any) -> t
     """Return shape, dtype and device of a draw with these parameters."""
     # Plain numbers have no shape and no dtype of their own; what is no Tensor has no device.
     arrays: list[Any] = [
-        p if isinstance(p, ArrayMethods) else np.asarray(p) for p in parameters if not isinstance(p, int | float)
+        p if isinstance(p, ArrayMethods) else convert(p).numpy() for p in parameters if not isinstance(p, int | float)
     ]
     try:
         shape = np.broadcast_shapes(*[p.shape for p in arrays])
@@ -526,7 +542,7 @@ def _resolve(name: str, parameters: tuple[Any, ...], size: Any, dtype: Any) -> t
         floats = [p.dtype for p in arrays if is_inexact(p.dtype)]
         wanted = np.result_type(*floats) if floats else default_dtype()
     else:
-        wanted = np.dtype(dtype)
+        wanted = check_dtype(dtype, name)
     if not is_inexact(wanted) or wanted.kind == "c":
         raise DTypeError(f"{name}: expected a real floating-point dtype, got {wanted}")
     tensors: list[Any] = [p for p in parameters if isinstance(p, ArrayMethods)]

@@ -59,26 +59,27 @@ def _gamma_density(g: Tensor, x: Any, y: Tensor) -> Tensor:
     return g * exp((x - 1) * log(y) - y - lgamma(x))
 
 
+_OPEN = "there is no closed form"
 _INCOMPLETE: dict[str, Any] = {"inputs": "x y", "domain": ((0.6, 3.0), (0.3, 4.0))}
 _NO_ORDER = "There is a gradient in the second argument only: in the first there is no closed form."
 
 gammainc = declare(
     "gammainc", f"Lower incomplete gamma function of order x at y, divided by Γ(x), element-wise. {_NO_ORDER}",
-    (None, _gamma_density), "gammainc(1.0, [0.0, 1.0]) -> [0.        , 0.63212056]", **_INCOMPLETE,
+    (_OPEN, _gamma_density), "gammainc(1.0, [0.0, 1.0]) -> [0.        , 0.63212056]", **_INCOMPLETE,
 )  # fmt: skip
 gammaincc = declare(
     "gammaincc", f"Upper incomplete gamma function of order x at y, divided by Γ(x), element-wise. {_NO_ORDER}",
-    (None, lambda g, x, y: -_gamma_density(g, x, y)),
+    (_OPEN, lambda g, x, y: -_gamma_density(g, x, y)),
     "gammaincc(1.0, [0.0, 1.0]) -> [1.        , 0.36787944]", **_INCOMPLETE,
 )  # fmt: skip
 gammaincinv = declare(
     "gammaincinv", f"Inverse of `gammainc` in its second argument, element-wise. {_NO_ORDER}",
-    (None, lambda g, x, out: g * exp(out + (1 - x) * log(out) + lgamma(x))),
+    (_OPEN, lambda g, x, out: g * exp(out + (1 - x) * log(out) + lgamma(x))),
     "gammaincinv(1.0, 0.5) -> 0.69314718", inputs="x y", domain=((0.6, 3.0), (0.1, 0.9)),
 )  # fmt: skip
 gammainccinv = declare(
     "gammainccinv", f"Inverse of `gammaincc` in its second argument, element-wise. {_NO_ORDER}",
-    (None, lambda g, x, out: -(g * exp(out + (1 - x) * log(out) + lgamma(x)))),
+    (_OPEN, lambda g, x, out: -(g * exp(out + (1 - x) * log(out) + lgamma(x)))),
     "gammainccinv(1.0, 0.5) -> 0.69314718", inputs="x y", domain=((0.6, 3.0), (0.1, 0.9)),
 )  # fmt: skip
 
@@ -98,7 +99,7 @@ def _beta_density(a: Any, b: Any, x: Any) -> Tensor:
 
 def _of_three(name: str, vjp: Callable[..., Any]) -> Op:
     return Op(
-        name, _kernel(name), inputs="a b x", infer=float_rule, sample=_sample_beta, vjp=(None, None, vjp),
+        name, _kernel(name), inputs="a b x", infer=float_rule, sample=_sample_beta, vjp=(_OPEN, _OPEN, vjp),
         fusion="elementwise", flops=200,
     )  # fmt: skip
 
@@ -199,7 +200,7 @@ expi = declare(
 expn = declare(
     "expn", "Exponential integral ∫ exp(-yt) / tˣ dt over t from 1, of integer order x at y, element-wise.\n\n"
     "There is no gradient in the order.",
-    (None, lambda g, x, y: -(g * expn(x - 1, y))), "expn(2, [0.5, 1.0]) -> [0.32664386, 0.14849551]",
+    (_OPEN, lambda g, x, y: -(g * expn(x - 1, y))), "expn(2, [0.5, 1.0]) -> [0.32664386, 0.14849551]",
     inputs="x y", sample=_sample_orders, kernel=_expn_kernel,
 )  # fmt: skip
 _sici = Op(

@@ -23,7 +23,15 @@ from hypothesis import strategies as st
 import eagerflow as ef
 from eagerflow.core import numpy_functions
 
-SPACES = {"ef": ef, "ef.linalg": ef.linalg, "ef.fft": ef.fft, "ef.special": ef.special, "ef.nn": ef.nn}
+SPACES = {
+    "ef": ef,
+    "ef.linalg": ef.linalg,
+    "ef.fft": ef.fft,
+    "ef.special": ef.special,
+    "ef.nn": ef.nn,
+    "ef.random": ef.random,
+    "ef.optim": ef.optim,
+}
 # They take functions, not arrays, or change how eagerflow works; their errors have tests of their own.
 OTHERS = {
     "check_grads", "checkpoint", "custom_fixed_point", "custom_gradient", "custom_root", "device", "grad", "hessian",
@@ -36,7 +44,7 @@ ODD = [
     "np.ones((2, 2), complex)", "np.ones(3, np.uint8)", "np.array(['a', 'b'])", "np.array([object()])",
     "np.array([np.nan, np.inf])", "np.array(['2020-01-01'], 'M8[D]')", "[[1.0], [1.0, 2.0]]", "None", "{}",
     "{'a': 1}", "'text'", "''", "b'bytes'", "object()", "{1, 2}", "len", "-1", "0", "1", "2", "7", "-9", "2**70",
-    "-(2**70)", "1.5", "np.nan", "np.inf", "1j", "True", "slice(1)", "...", "()", "(0, 0)", "(5,)", "(0, 1)", "(-1,)",
+    "-(2**70)", "1.5", "np.nan", "np.inf", "1j", "True", "False", "slice(1)", "...", "()", "(0, 0)", "(5,)", "(0, 1)", "(-1,)",
     "[0, 'a']", "((),)", "(None,)", "np.float32", "'float64'", "'int8'", "'complex128'", "np.dtype('M8[D]')", "ef",
 ]  # fmt: skip
 # What they call is the user's, and so are its errors.

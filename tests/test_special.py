@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,7 +222,7 @@ def test_what_has_no_gradient_says_so() -> None:
         with ef.GradientTape() as tape:
             tape.watch(x)
             y = function(x)
-        with pytest.raises(GradientError, match="not differentiable in this input"):
+        with pytest.raises(GradientError, match="there is no closed form"):
             tape.gradient(y, x)
 
 
@@ -230,7 +231,7 @@ def test_bad_input() -> None:
         ef.special.polygamma(-1, 1.0)
     with pytest.raises(DTypeError, match="n holds integers"):
         ef.special.polygamma(1.5, 1.0)
-    with pytest.raises(ShapeError, match="positive integer"):
+    with pytest.raises(ShapeError, match="integer from 1"):
         ef.special.multigammaln(3.0, 0)
     with pytest.raises(ShapeError, match="do not broadcast"):
         ef.special.xlogy([1.0, 2.0], [1.0, 2.0, 3.0])
@@ -304,3 +305,22 @@ def test_matrices_without_a_real_result() -> None:
     assert np.isnan(ef.linalg.logm([[np.nan, 0.0], [0.0, 1.0]]).numpy()).all()
     assert ef.linalg.expm(ef.zeros((0, 2, 2))).shape == (0, 2, 2)
     assert ef.linalg.logm(ef.zeros((0, 0))).shape == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("gammainc", lambda a: ef.special.gammainc(a, 2.0)),
+        ("jv", lambda a: ef.special.jv(a, 1.0)),
+        ("betainc", lambda a: ef.special.betainc(a, 1.0, 0.5)),
+        ("zeta", lambda a: ef.special.zeta(a, 2.0)),
+    ],
+)
+def test_a_derivative_without_a_rule_is_an_error_and_never_zero(name: str, function: Any) -> None:
+    def forward(a: Any) -> Any:
+        return ef.jvp(function, (a,), (a,))
+
+    for derivative in (ef.grad(function), forward, lambda a: ef.vmap(ef.grad(function))(ef.reshape(a, (1,)))):
+        with pytest.raises(ef.errors.GradientError, match=f"{name}: there is no .* with respect to"):
+            derivative(1.5)
+    assert float(ef.grad(lambda a: a * function(ef.stop_gradient(a)))(1.5)) == float(function(1.5))

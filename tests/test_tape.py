@@ -277,8 +277,8 @@ class TestMissingGradients:
         x = ef.asarray([3.0, 4.0, 6.0])
         with ef.GradientTape() as tape:
             tape.watch(x)
-            y = np.spacing(x)
-        with pytest.raises(ef.errors.GradientError, match=r"np\.spacing"):
+            y = np.emath.sqrt(x)
+        with pytest.raises(ef.errors.GradientError, match=r"np\.lib\.scimath\.sqrt"):
             tape.gradient(y, x)
 
     def test_target_depends_on_nothing(self) -> None:

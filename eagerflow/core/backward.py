@@ -294,7 +294,7 @@ def why_missing(targets: list[Record], source: Record | None) -> str:
             if parent is not None and op is not None:
                 reason = stop
                 if op is not OUTPUT and op.pullback(position) is None:
-                    reason = f"it passed through {op.name}: {op.no_gradient or 'not differentiable in this input'}"
+                    reason = f"it passed through {op.name}: {op.why_not(position)}"
                 stack.append((parent, reason))
     return "it was never used to compute the target"
 

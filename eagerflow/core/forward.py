@@ -64,6 +64,9 @@ class Forward:
     def __call__(self, primals: list[Any], tangents: list[Any], out: Any, attrs: dict[str, Any]) -> Any:
         """Return the tangent of `out`, or of each of several results; None where nothing moves."""
         op = self.op
+        for position, refusal in op.refusals.items():
+            if tangents[position] is not None:
+                refusal.forward(tangents[position])
         if self.how == "linear":
             made = self._linear(primals, tangents, attrs)
         elif self.function is not None:

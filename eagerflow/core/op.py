@@ -10,7 +10,7 @@ import numpy as np
 
 from eagerflow.core import dispatch
 from eagerflow.core.forward import Forward
-from eagerflow.core.pullback import Pullback
+from eagerflow.core.pullback import Pullback, Refusal
 from eagerflow.core.spec import Spec
 from eagerflow.devices import CPU0
 from eagerflow.errors import DeviceError
@@ -62,8 +62,8 @@ class Op:
     sample : callable
         ``sample(draw)`` gives valid inputs as a `Sample`; tests draw from it.
     vjp : callable or sequence, optional
-        Gradient function of each input (None for an input without one; a single function
-        for the only input). Its parameters say what is kept for it: `g` is the
+        Gradient function of each input (None for an input in which the op is constant; text for one in which it
+        is not, that says why there is no rule; a single function for the only input). Its parameters say what is kept for it: `g` is the
         gradient of the output; then any of the input names, ``out``, names of attributes,
         ``shape`` and ``dtype`` (of the input that is differentiated), ``position`` (of that input)
         and ``inputs`` (all of a variadic op). Of several outputs, `g` is the list of gradients,
@@ -129,7 +129,7 @@ class Op:
         inputs: str,
         infer: Callable[..., Any],
         sample: Callable[[Draw], Sample],
-        vjp: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None = None,
+        vjp: Callable[..., Any] | Sequence[Callable[..., Any] | str | None] | None = None,
         no_gradient: str | None = None,
         linear: str | None = None,
         jvp: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None = None,
@@ -170,16 +170,20 @@ class Op:
         self.smooth = smooth
         self._flops = flops
         self.weak = fusion == "elementwise"  # Python scalars stay Python scalars
-        functions = () if vjp is None else tuple(vjp) if isinstance(vjp, Sequence) else (vjp,)
+        functions: tuple[Any, ...] = () if vjp is None else tuple(vjp) if isinstance(vjp, Sequence) else (vjp,)
         self.vjps = functions
         if functions and len(functions) != len(self.inputs):
             raise ValueError(f"{name}: {len(self.inputs)} inputs but {len(functions)} gradient functions")
-        self.pullbacks = tuple(None if f is None else Pullback(f, self) for f in functions)
+        self.pullbacks = tuple(Pullback(f, self) if callable(f) else None for f in functions)
+        self._rules = tuple(
+            Refusal(f, self, self.inputs[i]) if isinstance(f, str) else self.pullbacks[i] for i, f in enumerate(functions)
+        )
         # What the backward walk calls; the last one serves all inputs of a variadic op.
-        self.plain = tuple(None if p is None else p.plain for p in self.pullbacks) or (None,)
-        self.tracked = tuple(None if p is None else p.tracked for p in self.pullbacks) or (None,)
+        self.plain = tuple(None if p is None else p.plain for p in self._rules) or (None,)
+        self.tracked = tuple(None if p is None else p.tracked for p in self._rules) or (None,)
         self.arrays: tuple[Any, ...] | None = None
         self._keeps: dict[int, tuple[bool, ...]] = {}
+        self.refusals = {i: rule for i, rule in enumerate(self._rules) if isinstance(rule, Refusal)}
         self.forward = Forward(self, linear, jvp)
         if isinstance(batch, str) and batch != "leading":
             raise ValueError(f"{name}: batch is 'leading' or a function, got {batch!r}")
@@ -207,6 +211,15 @@ class Op:
             return None
         return self.pullbacks[min(position, len(self.pullbacks) - 1)]
 
+    def passes(self, position: int) -> bool:
+        """Tell whether a gradient passes to the input at `position`, or would if there were a rule."""
+        return bool(self._rules) and self._rules[min(position, len(self._rules) - 1)] is not None
+
+    def why_not(self, position: int) -> str:
+        """Return why there is no gradient function of the input at `position`."""
+        rule = self._rules[min(position, len(self._rules) - 1)] if self._rules else None
+        return rule.reason if isinstance(rule, Refusal) else self.no_gradient or "it is constant in this input"
+
     def let_gradients_run_on_arrays(self) -> None:
         """Hand the gradient functions bare NumPy arrays where no tape follows what they do.
 
@@ -214,7 +227,7 @@ class Op:
         share (operators, methods, ops), and never write to what they are given.
         """
         if not self.moves:
-            self.arrays = tuple(None if p is None else p.arrays for p in self.pullbacks) or (None,)
+            self.arrays = tuple(None if p is None else p.arrays for p in self._rules) or (None,)
 
     def keep(self, mask: int, count: int) -> tuple[bool, ...]:
         """Tell per input, then for the output, what the gradient keeps.

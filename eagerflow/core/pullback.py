@@ -10,6 +10,7 @@ import numpy as np
 
 from eagerflow.core.record import Record, attach
 from eagerflow.core.tensor import Tensor, alias, wrap
+from eagerflow.errors import GradientError
 
 if TYPE_CHECKING:
     from eagerflow.core.op import Op
@@ -115,6 +116,57 @@ class Pullback:
         if name in ("dtype", "device"):
             return lambda record, position: getattr(record.parents[position], name)
         return lambda record, position: record.attrs[name]
+
+
+class Refusal:
+    """Stands for the gradient function of an input that has a derivative, but no rule for it.
+
+    A zero in its place would be wrong, so a gradient that would have to pass through it raises.
+    """
+
+    __slots__ = ("arrays", "name", "op", "reason")
+
+    def __init__(self, reason: str, op: Op, name: str) -> None:
+        self.reason = reason
+        self.op = op
+        self.name = name
+        self.arrays: tuple[int, Callable[..., Any], int, int] = (GENERAL, self.plain, 0, 0)
+
+    def plain(self, g: Any, record: Record, position: int) -> Any:
+        """Raise if a gradient would reach a source this way; otherwise give zero."""
+        parent = record.parents[position]
+        assert parent is not None
+        if leads_to_source(parent):
+            raise GradientError(
+                f"{self.op.name}: there is no gradient with respect to {self.name}: {self.reason}; "
+                f"pass it through ef.stop_gradient if it is meant as a constant"
+            )
+        return wrap(parent.device.kind.namespace.zeros(parent.shape, parent.dtype), parent.device)
+
+    tracked = plain
+
+    def forward(self, t: Any) -> Any:
+        """Raise: a tangent would be lost."""
+        raise GradientError(
+            f"{self.op.name}: there is no derivative with respect to {self.name}: {self.reason}; "
+            f"pass it through ef.stop_gradient if it is meant as a constant"
+        )
+
+
+def leads_to_source(record: Record) -> bool:
+    """Tell whether gradients pass from a record to a source: not through ``stop_gradient``, for one."""
+    seen: set[Record] = set()
+    stack = [record]
+    while stack:
+        record = stack.pop()
+        op: Any = record.op
+        if op is None:
+            return True
+        for position, parent in enumerate(record.parents):
+            if parent is not None and parent not in seen and (op is OUTPUT or op.passes(position)):
+                seen.add(parent)
+                stack.append(parent)
+    return False
 
 
 def _array(record: Record, slot: int) -> Any:

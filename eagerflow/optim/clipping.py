@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import optree
 
-from eagerflow.core import Tensor, convert
+from eagerflow.core import Tensor, convert, is_inexact
+from eagerflow.core.explain import user_line
+from eagerflow.errors import ShapeError
+from eagerflow.ops.checked import number
 from eagerflow.ops.precision import is_low
 
 
@@ -32,8 +35,10 @@ def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
 
     Raises
     ------
-    ValueError
+    ShapeError
         `max_norm` is not above 0.
+    DTypeError
+        It is no number, or a leaf of the gradients is none.
 
     Examples
     --------
@@ -42,8 +47,9 @@ def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
     >>> norm, clipped[1]
     (Tensor(5.), Tensor([0.8]))
     """
+    max_norm = number(max_norm, "clip_by_global_norm", "max_norm")
     if not max_norm > 0:
-        raise ValueError(f"clip_by_global_norm: expected max_norm above 0, got {max_norm!r}")
+        raise ShapeError(f"clip_by_global_norm: expected max_norm above 0, got {max_norm!r}\n  at {user_line()}")
     leaves = [convert(g) for g in optree.tree_leaves(gradients)]
     total: Any = 0.0
     for g in leaves:
@@ -53,4 +59,9 @@ def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
     if bool(norm <= max_norm):
         return gradients, norm
     scale = max_norm / norm
-    return optree.tree_map(lambda g: convert(g) * scale.astype(g.dtype), gradients), norm
+
+    def scaled(g: Any) -> Any:
+        x = convert(g)
+        return x * (scale.astype(x.dtype) if is_inexact(x.dtype) else scale)
+
+    return optree.tree_map(scaled, gradients), norm
