@@ -67,7 +67,9 @@ def scaled_dot_product_attention(
             "scaled_dot_product_attention: expected q (…, L, E), k (…, S, E), v (…, S, F), "
             f"got q: {describe(q)}, k: {describe(k)}, v: {describe(v)}\n  at {user_line()}"
         )
-    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else number(scale, "scaled_dot_product_attention", "scale")
+    if scale is None:
+        scale = 1 / math.sqrt(max(q.shape[-1], 1))
+    factor = number(scale, "scaled_dot_product_attention", "scale")
     scores = matmul(q * factor, k.swapaxes(-1, -2))
     if flag(is_causal, "scaled_dot_product_attention", "is_causal"):
         seen = np.tri(q.shape[-2], k.shape[-2], dtype=bool)

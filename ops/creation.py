@@ -82,9 +82,7 @@ def asarray(x: Any, /, dtype: Any = None, *, device: str | Device | None = None,
     DTypeError
         `x` holds something that is no number.
     ShapeError
-        Nested sequences of unequal lengths.
-    ValueError
-        `copy` is False, but the values must be copied.
+        Nested sequences of unequal lengths; `copy` is False, but the values must be copied.
 
     Examples
     --------

@@ -44,8 +44,9 @@ ODD = [
     "np.ones((2, 2), complex)", "np.ones(3, np.uint8)", "np.array(['a', 'b'])", "np.array([object()])",
     "np.array([np.nan, np.inf])", "np.array(['2020-01-01'], 'M8[D]')", "[[1.0], [1.0, 2.0]]", "None", "{}",
     "{'a': 1}", "'text'", "''", "b'bytes'", "object()", "{1, 2}", "len", "-1", "0", "1", "2", "7", "-9", "2**70",
-    "-(2**70)", "1.5", "np.nan", "np.inf", "1j", "True", "False", "slice(1)", "...", "()", "(0, 0)", "(5,)", "(0, 1)", "(-1,)",
-    "[0, 'a']", "((),)", "(None,)", "np.float32", "'float64'", "'int8'", "'complex128'", "np.dtype('M8[D]')", "ef",
+    "-(2**70)", "1.5", "np.nan", "np.inf", "1j", "True", "False", "slice(1)", "...", "()", "(0, 0)", "(5,)", "(0, 1)",
+    "(-1,)", "[0, 'a']", "((),)", "(None,)", "np.float32", "'float64'", "'int8'", "'complex128'", "np.dtype('M8[D]')",
+    "ef",
 ]  # fmt: skip
 # What they call is the user's, and so are its errors.
 CALL_BACK = {
