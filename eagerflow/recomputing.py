@@ -131,7 +131,7 @@ def checkpoint(f: Function) -> Function:
             return [item.conj() if item.dtype.kind == "c" else item for item in found]
 
         parents = tuple([t._rec for t in tensors] + [v._read()._rec for v in variables])
-        saved = (*[alias(t) if isinstance(t, Traced) else t._data for t in tensors], *[None] * (len(variables) + 1))
+        saved = (*[alias(t) if isinstance(t, Traced) else t._held for t in tensors], *[None] * (len(variables) + 1))
         op: Any = CallOp("checkpoint", gradients)
         record = attach_call(op, parents, saved, inexact, inexact[0].device)
         handles = iter(outputs_of(record, inexact))

@@ -492,7 +492,7 @@ def assign(self: Tensor, index: Any, value: Any) -> None:
         return
     if any(type(x) is Tensor and x._device is not CPU0 for x in operands):
         raise two_devices(_setitem, operands)
-    raw = [x._data if type(x) is Tensor else x for x in operands]
+    raw = [x._held if type(x) is Tensor else x for x in operands]
     where = join_index(template, raw[2:])
     try:
         raw[0][where] = raw[1]

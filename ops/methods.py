@@ -89,11 +89,11 @@ def _in_place(op: Op, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any
                 ready = kind is float or kind is int
             # Last, and with no name for the array: only then the count of references is right.
             if ready and is_exclusive(self):
-                value = other._data if kind is Tensor else other
+                value = other._held if kind is Tensor else other
                 try:
-                    kernel(self._data, value, out=self._data)
+                    kernel(self._held, value, out=self._held)
                 except Exception as error:
-                    raise _unfit(op, self._data, value, error) from error
+                    raise _unfit(op, self._held, value, error) from error
                 return self
         result = function(self, other)
         if result is NotImplemented:

@@ -291,7 +291,7 @@ def _unrecorded(function: Any, name: str, args: Any, kwargs: Any) -> Any:
                 f"ef.stop_gradient if its result is meant as a constant\n  at {user_line()}"
             )
         record = attach(_foreign(name), parents, None, None, made.shape, made.dtype, made.device)
-        return wrap(made._data, made.device, record)
+        return wrap(made._held, made.device, record)
 
     return to_tensor(result)
 

@@ -117,7 +117,7 @@ def test_operations_run_where_their_inputs_are() -> None:
     x = ef.ones((2, 2), device="far:1")
     for y in (x + 1, ef.tanh(x), ef.sum(x, axis=0), x @ x, x[0], ef.concat([x, x])):
         assert repr(y.device) == "far:1"
-        assert isinstance(y._data, FAR.array_type)
+        assert isinstance(y._held, FAR.array_type)
     assert ef.sum(x).item() == 4.0
 
 

@@ -113,7 +113,7 @@ def test_another_kernel_for_the_cpu_is_used_at_once() -> None:
 def test_nothing_leaks() -> None:
     x, y, v = ef.asarray([1.0, 2.0]), ef.asarray([3.0, 4.0]), ef.Variable([1.0, 2.0])
     three, whole = ef.ones(3), ef.asarray([1, 2])
-    shared = [None, x, y, ef.devices.CPU0, ef.add.op, ef.add, x._data, x.dtype, np.add, 0]
+    shared = [None, x, y, ef.devices.CPU0, ef.add.op, ef.add, x._held, x.dtype, np.add, 0]
 
     def work() -> None:
         for _ in range(300):

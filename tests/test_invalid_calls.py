@@ -241,8 +241,10 @@ def check_against_numpy(call: Call, function: Any, result: Any) -> None:
         expected = function(*[plain(a) for a in args], **{k: plain(v) for k, v in kwargs.items()})
     except Exception:
         return
-    pairs = zip(result, expected, strict=True) if isinstance(expected, tuple | list) else [(result, expected)]
-    for mine, theirs in pairs:
+    if not isinstance(expected, tuple | list):
+        result, expected = [result], [expected]
+    assert len(result) == len(expected), f"{call} gives {len(result)} results, NumPy {len(expected)}"
+    for mine, theirs in zip(result, expected, strict=True):
         if (
             not isinstance(theirs, np.ndarray | np.generic | float | int)
             or np.asarray(theirs).dtype.kind not in "biufc"

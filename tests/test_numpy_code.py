@@ -218,3 +218,12 @@ def test_a_function_without_a_gradient_raises_where_another_way_remains(monkeypa
         ef.jvp(lambda x: np.tanh(x) + x, [x], [x])
     _, tangent = ef.jvp(lambda x: np.tanh(ef.stop_gradient(x)) + x, [x], [x])
     np.testing.assert_array_equal(tangent.numpy(), x.numpy())
+
+
+def test_masked_functions_neither_write_to_a_tensor_nor_lose_its_gradient_silently() -> None:
+    x = ef.asarray([1.0, 2.0])
+    assert not np.ma.getdata(x).flags.writeable
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        with pytest.warns(ef.errors.GradientLostWarning):
+            np.ma.getdata(x)

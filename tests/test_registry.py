@@ -74,14 +74,14 @@ def test_gradient_functions_never_write_to_what_they_are_given(name: str, seed: 
     sources = []
     for position in differentiable(op, sample):
         inputs[position] = tensor = ef.asarray(inputs[position])
-        tensor._data.flags.writeable = False
+        tensor._held.flags.writeable = False
         sources.append(tensor)
     with ef.GradientTape() as tape:
         tape.watch(sources)
         results = [r for r in call(op, inputs, sample.attrs) if is_inexact(r.dtype)]
     weights = [ef.ones_like(r) for r in results]
     for tensor in (*results, *weights):
-        tensor._data.flags.writeable = False
+        tensor._held.flags.writeable = False
     tape.gradient(results, sources, weights, unconnected="zero")
 
 

@@ -411,6 +411,6 @@ class TestMemory:
             z = y + w
         assert y._rec is not None and z._rec is not None
         assert y._rec.saved[0] is None  # x is needed only for the gradient of w, which nobody watches
-        assert y._rec.saved[1] is w._data
+        assert y._rec.saved[1] is w._held
         assert z._rec.saved == (None, None, None)
         tape.gradient(z, x)

@@ -174,7 +174,7 @@ class TestVariable:
     def test_assignments(self) -> None:
         v = ef.Variable([1.0, 2.0])
         before = v.value
-        buffer = v._value._data
+        buffer = v._value._held
         v.assign([3.0, 4.0]).assign_add([1.0, 1.0]).assign_sub(ef.asarray([2.0, 2.0]))
         np.testing.assert_array_equal(v.numpy(), [2.0, 3.0])
         np.testing.assert_array_equal(before.numpy(), [1.0, 2.0])
@@ -186,9 +186,9 @@ class TestVariable:
 
     def test_in_place_only_when_nothing_else_sees_the_value(self) -> None:
         v = ef.Variable(np.ones(3))
-        address = v._value._data.ctypes.data
+        address = v._value._held.ctypes.data
         v.assign_add(np.ones(3))
-        assert v._value._data.ctypes.data == address
+        assert v._value._held.ctypes.data == address
         seen = v.value
         v.assign_add(np.ones(3))
         np.testing.assert_array_equal(seen.numpy(), [2.0, 2.0, 2.0])
@@ -274,9 +274,9 @@ def test_subclasses_of_numpy_arrays() -> None:
     for f in (lambda x: ef.ones((2, 2)) * x, lambda x: x * ef.ones((2, 2)), ef.sin):
         with pytest.raises(ef.errors.DTypeError, match=r"np\.matrix"):
             f(matrix)
-    raw = ef.ones(2, device="far:0")._data  # a kind whose arrays are a subclass of NumPy's
+    raw = ef.ones(2, device="far:0")._held  # a kind whose arrays are a subclass of NumPy's
     assert ef.asarray(raw).device is ef.devices.of_array(raw)
-    assert type(ef.asarray(raw)._data) is type(raw)
+    assert type(ef.asarray(raw)._held) is type(raw)
 
 
 def test_dlpack_without_a_copy_is_read_only() -> None:
@@ -309,15 +309,15 @@ def test_python_scalars_go_where_the_tensor_is(device: str) -> None:
 class TestVariableAssignment:
     def test_elements_are_written_in_place_where_nothing_else_sees_them(self) -> None:
         v = ef.Variable(np.zeros(1000))
-        address = v._value._data.ctypes.data
+        address = v._value._held.ctypes.data
         v[0] = 1.0
         v[1:3] = [2.0, 3.0]
         v[[3, 4]] = ef.asarray([4.0, 5.0])
-        assert v._value._data.ctypes.data == address
+        assert v._value._held.ctypes.data == address
         held = v.value
         v[0] = 9.0
         assert (held[0].item(), v[0].item()) == (1.0, 9.0)
-        assert v._value._data.ctypes.data != address
+        assert v._value._held.ctypes.data != address
 
     def test_elements_in_a_tape(self) -> None:
         v, w = ef.Variable([1.0, 2.0]), ef.Variable([3.0])

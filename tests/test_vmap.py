@@ -196,7 +196,7 @@ def test_what_it_refuses() -> None:
         "integers and None": (lambda: ef.vmap(lambda x: x, in_axes="a")(W), E.ShapeError),
         "returns arrays, got str": (lambda: ef.vmap(lambda x: "a")(W), E.DTypeError),
         "after vmap has ended": (lambda: (ef.vmap(lambda x: kept.append(x) or x)(W), kept[0] + 1), E.CaptureError),
-        "vmap: the function needs": (lambda: ef.vmap(lambda x: v.assign(x))(W), E.CaptureError),
+        "a Variable has one value": (lambda: ef.vmap(lambda x: v.assign(x))(W), E.CaptureError),
     }
     for match, (function, kind) in cases.items():
         with pytest.raises(kind, match=match):

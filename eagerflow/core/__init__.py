@@ -1,5 +1,6 @@
 """The hot path: Op, Tensor, Variable, tape and dispatch. Depends on devices only."""
 
+from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.callers import binary, operand, reflected, unary
 from eagerflow.core.dispatch import EAGER, Eager, Interpreter, apply, interpret
 from eagerflow.core.op import EFFECTS, FUSION_CLASSES, Op, broadcast, implements, numpy_functions, registry, same
@@ -8,7 +9,6 @@ from eagerflow.core.sampling import Draw, Sample
 from eagerflow.core.spec import Spec
 from eagerflow.core.tape import GradientTape
 from eagerflow.core.tensor import (
-    ArrayMethods,
     Tensor,
     alias,
     become,

@@ -424,7 +424,7 @@ setup(PyObject *module, PyObject *args)
         const char *name;
         Py_ssize_t *offset;
     } wanted[] = {
-        {tensor, "_data", &t_data},           {tensor, "_device", &t_device},   {tensor, "_rec", &t_rec},
+        {tensor, "_held", &t_data},           {tensor, "_device", &t_device},   {tensor, "_rec", &t_rec},
         {record, "op", &r_op},                {record, "parents", &r_parents},  {record, "saved", &r_saved},
         {record, "attrs", &r_attrs},          {record, "shape", &r_shape},      {record, "dtype", &r_dtype},
         {record, "device", &r_device},        {record, "tape", &r_tape},        {recorder, "records", &c_records},

@@ -175,7 +175,7 @@ def _add(owned: set[Record], gradients: dict[Record, Any], parent: Record, gradi
 def _lower(g: Any) -> Any:
     """Return the bare array of a Tensor on the host that no tape follows; another Tensor as it is."""
     if type(g) is Tensor:
-        return g._data if g._rec is None and g._device is CPU0 else g
+        return g._held if g._rec is None and g._device is CPU0 else g
     return np.asarray(g) if isinstance(g, np.generic) else g
 
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Batched(Traced):
-    """One example, seen from inside `vmap`: ``_data`` holds all of them along its first axis."""
+    """One example, seen from inside `vmap`: ``_held`` holds all of them along its first axis."""
 
     __slots__ = ()
 
     @property
     def inside(self) -> Tensor:
         """All examples."""
-        value: Tensor = self._data
+        value: Tensor = self._held
         return value
 
     @property
@@ -34,16 +34,16 @@ class Batched(Traced):
         """Length of each axis of one example."""
         return self.inside.shape[1:]
 
-    def concrete(self) -> Tensor:
+    def concrete(self, what: str) -> Tensor:
         """Raise: inside `vmap` a value stands for many."""
-        raise self._stands_for_many()
+        raise CaptureError(
+            f"{what}, and inside vmap this value differs between examples; return it from the function instead"
+            f"\n  at {user_line()}"
+        )
 
     def numpy(self) -> Any:
         """Raise: inside `vmap` a value stands for many."""
-        raise self._stands_for_many()
-
-    def _stands_for_many(self) -> CaptureError:
-        return CaptureError(
+        raise CaptureError(
             f"vmap: the function needs the values of a Tensor (for if, float(), np.asarray(), a mask as an index, …), "
             f"but it runs once for all examples; use ef.where, or loop over the examples\n  at {user_line()}"
         )
@@ -70,7 +70,7 @@ class Batching(Level):
 
     def examples(self, value: Any) -> Tensor | None:
         """Return the examples of a value, or None if it is the same for all."""
-        return value._data if isinstance(value, Batched) and value.level is self else None
+        return value._held if isinstance(value, Batched) and value.level is self else None
 
     def compute(self, op: Op, inputs: list[Any], attrs: dict[str, Any]) -> Any:
         """Run the op on all examples at once."""

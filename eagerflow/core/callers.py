@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.dispatch import ARRAYS, EXTENSION, SCALARS, ask, current_interpreter
 from eagerflow.core.explain import explain, two_devices
 from eagerflow.core.extension import fast
 from eagerflow.core.op import Op
 from eagerflow.core.record import Joint, Record, Recorder, attach
-from eagerflow.core.tensor import ArrayMethods, Tensor, _new
+from eagerflow.core.tensor import Tensor, _new
 from eagerflow.devices import CPU0, Device
 
 _ndarray = np.ndarray
@@ -56,7 +57,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
     def call(x: Any, /) -> Any:
         if type(x) is not Tensor:
             return ask(op, x)
-        source = x._data
+        source = x._held
         device = x._device
         if device is CPU0:
             try:
@@ -68,7 +69,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
         else:
             data = _elsewhere(op, device, source)
         result: Tensor = _new(Tensor)
-        result._data = data
+        result._held = data
         result._device = device
         # From here on the same as `attach`, for the one tape that there usually is.
         parent = x._rec
@@ -119,7 +120,7 @@ def attributed(op: Op, quick: Callable[..., Any] | None = None) -> Callable[[Any
     def call(x: Any, attrs: dict[str, Any], /) -> Any:
         if type(x) is not Tensor or x._device is not CPU0:
             return op(x, **attrs)
-        source = x._data
+        source = x._held
         if source.itemsize < least:
             return op(x, **attrs)
         try:
@@ -129,7 +130,7 @@ def attributed(op: Op, quick: Callable[..., Any] | None = None) -> Callable[[Any
         if type(data) is not _ndarray:
             data = _asarray(data)
         result: Tensor = _new(Tensor)
-        result._data = data
+        result._held = data
         result._device = CPU0
         parent = x._rec
         if parent is None:
@@ -157,11 +158,11 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
 
     def call(x: Any, y: Any, /) -> Any:
         if type(x) is Tensor:
-            first = x._data
+            first = x._held
             device = x._device
             left = x._rec
             if type(y) is Tensor:
-                second = y._data
+                second = y._held
                 right = y._rec
                 if y._device is not device:
                     raise two_devices(op, (x, y))
@@ -171,7 +172,7 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
             else:
                 return fallback(op, x, y)
         elif type(y) is Tensor and type(x) in SCALARS:
-            second = y._data
+            second = y._held
             first = x if second.dtype.num < EXTENSION else second.dtype.type(x)
             device = y._device
             left = None
@@ -188,7 +189,7 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
         else:
             data = _elsewhere(op, device, first, second)
         result: Tensor = _new(Tensor)
-        result._data = data
+        result._held = data
         result._device = device
         tape: Recorder | Joint | None
         if left is None:

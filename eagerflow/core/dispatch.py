@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.explain import explain, two_devices, user_line
 from eagerflow.core.pullback import output
 from eagerflow.core.record import attach
-from eagerflow.core.tensor import ArrayMethods, Tensor, convert, lend, wrap
+from eagerflow.core.tensor import Tensor, convert, lend, wrap
 from eagerflow.core.traced import innermost
 from eagerflow.devices import CPU0, Device, current
 from eagerflow.errors import DTypeError
@@ -150,7 +151,7 @@ def run(op: Op, inputs: Any, attrs: dict[str, Any]) -> Any:
     bit = 1
     for x in inputs:
         if type(x) is Tensor:
-            arrays.append(x._data)
+            arrays.append(x._held)
             if x._device is not device:
                 if device is not None:
                     raise two_devices(op, inputs)
@@ -219,5 +220,5 @@ def _finish_many(
         record = attach(op, parents, saved(op, arrays, data, mask), attrs, shapes, dtypes, device)
         if record is not None:
             for index, result in enumerate(results):
-                result._rec = output(record, index, result._data)
+                result._rec = output(record, index, result._held)
     return results

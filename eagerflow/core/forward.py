@@ -216,20 +216,20 @@ def _zeros(value: Tensor) -> Tensor:
 
 
 class Dual(Traced):
-    """A value and its tangent: ``_data`` is the pair; the tangent None where it does not move."""
+    """A value and its tangent: ``_held`` is the pair; the tangent None where it does not move."""
 
     __slots__ = ()
 
     @property
     def inside(self) -> Tensor:
         """The value."""
-        value: Tensor = self._data[0]
+        value: Tensor = self._held[0]
         return value
 
     @property
     def tangent(self) -> Tensor | None:
         """Its tangent."""
-        tangent: Tensor | None = self._data[1]
+        tangent: Tensor | None = self._held[1]
         return tangent
 
     @property
@@ -237,10 +237,10 @@ class Dual(Traced):
         """Length of each axis."""
         return self.inside.shape
 
-    def concrete(self) -> Tensor:
+    def concrete(self, what: str) -> Tensor:
         """Return the value without its tangent."""
         inside = self.inside
-        return inside.concrete() if isinstance(inside, Traced) else inside
+        return inside.concrete(what) if isinstance(inside, Traced) else inside
 
     def numpy(self) -> Any:
         """Return the value as a NumPy array, without its tangent."""
@@ -269,7 +269,7 @@ class ForwardLevel(Level):
 
     def split(self, value: Any) -> tuple[Any, Any]:
         """Return value and tangent of what may be of this level."""
-        return value._data if isinstance(value, Dual) and value.level is self else (value, None)
+        return value._held if isinstance(value, Dual) and value.level is self else (value, None)
 
     def compute(self, op: Op, inputs: list[Any], attrs: dict[str, Any]) -> Any:
         """Run the op on the values, and its forward rule on the tangents."""

@@ -54,18 +54,19 @@ class Op:
         ``"linalg.inv"``), or ``kernel(xp, *inputs, **attrs)`` written over the namespace `xp`.
         `register_kernel` overrides it for one device kind.
     inputs : str
-        Names of the array inputs, in order: ``"x y"``; ``"x min? max?"`` for some that may be None. The last may stand for any number of them:
-        ``"*arrays"``, ``"x *indices"``; its gradient function serves each of these.
+        Names of the array inputs, in order: ``"x y"``; ``"x min? max?"`` for some that may be None. The last
+        may stand for any number of them: ``"*arrays"``, ``"x *indices"``; its gradient function serves each of
+        these.
     infer : callable
         Shape rule: ``infer(*specs, **attrs)`` gives the `Spec` of the result (a tuple of them
         for several results).
     sample : callable
         ``sample(draw)`` gives valid inputs as a `Sample`; tests draw from it.
     vjp : callable or sequence, optional
-        Gradient function of each input (None for an input in which the op is constant; text for one in which it
-        is not, that says why there is no rule; a single function for the only input). Its parameters say what is kept for it: `g` is the
-        gradient of the output; then any of the input names, ``out``, names of attributes,
-        ``shape`` and ``dtype`` (of the input that is differentiated), ``position`` (of that input)
+        Gradient function of each input (None for an input in which the op is constant; text for one in which
+        it is not, that says why there is no rule; a single function for the only input). Its parameters say what
+        is kept for it: `g` is the gradient of the output; then any of the input names, ``out``, names of
+        attributes, ``shape`` and ``dtype`` (of the input that is differentiated), ``position`` (of that input)
         and ``inputs`` (all of a variadic op). Of several outputs, `g` is the list of gradients,
         with None for those that nothing used. It is written in ops and linear in `g`,
         without conjugation: for a holomorphic f it returns ``g * f'(x)``.
@@ -176,7 +177,8 @@ class Op:
             raise ValueError(f"{name}: {len(self.inputs)} inputs but {len(functions)} gradient functions")
         self.pullbacks = tuple(Pullback(f, self) if callable(f) else None for f in functions)
         self._rules = tuple(
-            Refusal(f, self, self.inputs[i]) if isinstance(f, str) else self.pullbacks[i] for i, f in enumerate(functions)
+            Refusal(f, self, self.inputs[i]) if isinstance(f, str) else self.pullbacks[i]
+            for i, f in enumerate(functions)
         )
         # What the backward walk calls; the last one serves all inputs of a variadic op.
         self.plain = tuple(None if p is None else p.plain for p in self._rules) or (None,)

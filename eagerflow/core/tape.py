@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import optree
 
+from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.backward import backward, check_inexact, why_missing
 from eagerflow.core.leaving import own
 from eagerflow.core.record import Record, Recorder, active, leaf, recorders
-from eagerflow.core.tensor import ArrayMethods, Tensor, convert, wrap
+from eagerflow.core.tensor import Tensor, convert, wrap
 from eagerflow.core.traced import depth
 from eagerflow.core.variable import Variable
 from eagerflow.errors import DTypeError, GradientError, ShapeError
@@ -275,7 +276,7 @@ class GradientTape:
         return record if record is not None and self._recorder in recorders(record.tape) else None
 
     def _targets(self, target: Any) -> list[Tensor]:
-        if type(target) is Tensor and target._data.dtype.kind == "f":
+        if type(target) is Tensor and target._held.dtype.kind == "f":
             return [target]
         targets = [value._read() if isinstance(value, ArrayMethods) else value for value in optree.tree_leaves(target)]
         for value in targets:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eagerflow import devices
+from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.explain import describe, user_line
-from eagerflow.core.leaving import refuse_storing, warn_of_conversion
 from eagerflow.devices import CPU0, Device
 from eagerflow.errors import DTypeError, ShapeError
 
@@ -19,251 +19,6 @@ if TYPE_CHECKING:
     from eagerflow.core.record import Record
 
 _new = object.__new__
-
-
-class ArrayMethods:
-    """What Tensor and Variable share: the operators and methods of an array.
-
-    The operations themselves live in `eagerflow.ops`, which puts them here with `bind`; the
-    declarations below tell type checkers and readers what there is.
-    """
-
-    __slots__ = ()
-    __array_priority__ = 1000
-
-    if TYPE_CHECKING:
-
-        @property
-        def shape(self) -> tuple[int, ...]: ...
-        @property
-        def dtype(self) -> np.dtype[Any]: ...
-        @property
-        def ndim(self) -> int: ...
-        @property
-        def size(self) -> int: ...
-        @property
-        def nbytes(self) -> int: ...
-        @property
-        def itemsize(self) -> int: ...
-        @property
-        def device(self) -> Device: ...
-        def _read(self) -> Tensor: ...
-        def __len__(self) -> int: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __floordiv__(self, other: Any) -> Tensor: ...
-        def __rfloordiv__(self, other: Any) -> Tensor: ...
-        def __mod__(self, other: Any) -> Tensor: ...
-        def __rmod__(self, other: Any) -> Tensor: ...
-        def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]: ...
-        def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __rpow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __rmatmul__(self, other: Any) -> Tensor: ...
-        def __and__(self, other: Any) -> Tensor: ...
-        def __rand__(self, other: Any) -> Tensor: ...
-        def __or__(self, other: Any) -> Tensor: ...
-        def __ror__(self, other: Any) -> Tensor: ...
-        def __xor__(self, other: Any) -> Tensor: ...
-        def __rxor__(self, other: Any) -> Tensor: ...
-        def __lshift__(self, other: Any) -> Tensor: ...
-        def __rlshift__(self, other: Any) -> Tensor: ...
-        def __rshift__(self, other: Any) -> Tensor: ...
-        def __rrshift__(self, other: Any) -> Tensor: ...
-        def __iadd__(self, other: Any) -> Self: ...
-        def __isub__(self, other: Any) -> Self: ...
-        def __imul__(self, other: Any) -> Self: ...
-        def __itruediv__(self, other: Any) -> Self: ...
-        def __ifloordiv__(self, other: Any) -> Self: ...
-        def __imod__(self, other: Any) -> Self: ...
-        def __ipow__(self, other: Any) -> Self: ...
-        def __imatmul__(self, other: Any) -> Self: ...
-        def __iand__(self, other: Any) -> Self: ...
-        def __ior__(self, other: Any) -> Self: ...
-        def __ixor__(self, other: Any) -> Self: ...
-        def __ilshift__(self, other: Any) -> Self: ...
-        def __irshift__(self, other: Any) -> Self: ...
-        def __neg__(self) -> Tensor: ...
-        def __pos__(self) -> Tensor: ...
-        def __abs__(self) -> Tensor: ...
-        def __invert__(self) -> Tensor: ...
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
-        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
-        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
-        def __getitem__(self, index: Any) -> Tensor: ...
-        def __setitem__(self, index: Any, value: Any) -> None: ...
-        def __iter__(self) -> Iterator[Tensor]: ...
-        def __contains__(self, item: object) -> bool: ...
-        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any: ...
-        def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any: ...
-        def __array_namespace__(self, api_version: str | None = None) -> Any: ...
-        def all(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def any(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
-        def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
-        def argsort(self, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Tensor: ...
-        def astype(self, dtype: Any, copy: bool = True, device: str | Device | None = None) -> Tensor: ...
-        def clip(self, min: Any = None, max: Any = None) -> Tensor: ...
-        def conj(self) -> Tensor: ...
-        def copy(self) -> Tensor: ...
-        def cumprod(self, axis: int | None = None, dtype: Any = None) -> Tensor: ...
-        def cumsum(self, axis: int | None = None, dtype: Any = None) -> Tensor: ...
-        def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
-        def dot(self, other: Any, /) -> Tensor: ...
-        def flatten(self, order: str = "C") -> Tensor: ...
-        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def mean(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor: ...
-        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def nonzero(self) -> tuple[Tensor, ...]: ...
-        def prod(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor: ...
-        def ravel(self, order: str = "C") -> Tensor: ...
-        def repeat(self, repeats: Any, /, axis: int | None = None) -> Tensor: ...
-        def reshape(self, *shape: Any, order: str = "C") -> Tensor: ...
-        def round(self, decimals: int = 0) -> Tensor: ...
-        def squeeze(self, axis: Any = None) -> Tensor: ...
-        def std(self, axis: Any = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor: ...
-        def sum(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor: ...
-        def swapaxes(self, axis1: int, axis2: int, /) -> Tensor: ...
-        def take(self, indices: Any, /, axis: int | None = None, *, mode: str = "raise") -> Tensor: ...
-        def to(self, device: str | Device, /) -> Tensor: ...
-        def to_device(self, device: str | Device, /, *, stream: Any = None) -> Tensor: ...
-        def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
-        def transpose(self, *axes: Any) -> Tensor: ...
-        def var(self, axis: Any = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor: ...
-        @property
-        def T(self) -> Tensor: ...
-        @property
-        def mT(self) -> Tensor: ...
-        @property
-        def real(self) -> Tensor: ...
-        @property
-        def imag(self) -> Tensor: ...
-
-    else:
-        # Elements compare, so the hash cannot follow equality: identity, as for Variables in a dict.
-        __hash__ = object.__hash__
-
-    def __bool__(self) -> bool:
-        data = self._read().numpy()
-        if data.size != 1:
-            raise ShapeError(
-                f"bool: the truth of a Tensor of shape {data.shape} is ambiguous; use ef.any(t), ef.all(t) or t.size"
-            )
-        return bool(data)
-
-    def item(self) -> Any:
-        """Return the one element as a Python scalar."""
-        return self._one("item").item()
-
-    def _one(self, what: str) -> np.ndarray:
-        data = self._read().numpy()
-        if data.size != 1:
-            raise ShapeError(f"{what}: only a Tensor of one element becomes a Python scalar, got shape {data.shape}")
-        return data.reshape(())
-
-    def __float__(self) -> float:
-        refuse_storing(self._read())
-        return float(self._one("float"))
-
-    def __int__(self) -> int:
-        return int(self._one("int"))
-
-    def __complex__(self) -> complex:
-        refuse_storing(self._read())
-        return complex(self._one("complex"))
-
-    def __index__(self) -> int:
-        data = self._one("index")
-        if data.dtype.kind not in "iu":
-            raise DTypeError(f"index: only an integer Tensor can be an index, got dtype {data.dtype}")
-        return int(data)
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
-
-    def tolist(self) -> Any:
-        """Return the elements as nested Python lists."""
-        return self._read().numpy().tolist()
-
-    def numpy(self) -> np.ndarray:
-        """Return the values as a NumPy array.
-
-        On the CPU this is a read-only view, made without a copy: it keeps its values whatever
-        is assigned to the Tensor later. Copy it to write to it.
-        """
-        return self._read().numpy()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        value = self._read()
-        refuse_storing(value)
-        warn_of_conversion(value)
-        data = value.numpy()
-        if dtype is not None and np.dtype(dtype) != data.dtype:
-            if copy is False:
-                raise ValueError(f"__array__: a change of dtype from {data.dtype} to {dtype} needs a copy")
-            return data.astype(dtype)
-        return data.copy() if copy else data
-
-    def __dlpack__(
-        self,
-        *,
-        stream: Any = None,
-        max_version: tuple[int, int] | None = None,
-        dl_device: tuple[Any, int] | None = None,
-        copy: bool | None = None,
-    ) -> Any:
-        """Return the values as a DLPack capsule, for the `from_dlpack` of other libraries.
-
-        Parameters
-        ----------
-        stream : int, optional
-            Stream of the consumer, on a GPU.
-        max_version : tuple of int, optional
-            Newest version of DLPack that the consumer knows.
-        dl_device : tuple of int, optional
-            Where the consumer wants the values: where they are, or ``(1, 0)`` for the host.
-        copy : bool, optional
-            False shares the memory, read-only. Otherwise the values are copied, as a consumer could write to them.
-
-        Raises
-        ------
-        BufferError
-            The values cannot be handed over like this.
-        """
-        value = self._read()
-        data = value._data
-        host = type(data) is np.ndarray
-        if not host and dl_device is not None and int(dl_device[0]) == 1:
-            if copy is False:
-                raise BufferError(f"dlpack: values on {value._device} do not come to the host without a copy")
-            data, host = value.numpy(), True
-        if not host:
-            return data.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
-        if stream is not None:
-            raise BufferError(f"dlpack: the host has no streams, got stream={stream!r}")
-        if copy is not False:
-            data = data.copy()
-        elif max_version is None or tuple(max_version) < (1, 0):
-            raise BufferError(
-                "dlpack: sharing memory without a copy needs DLPack 1.0 or newer, which can say that it is read-only"
-            )
-        else:
-            data = value.numpy()
-        return data.__dlpack__(max_version=max_version, dl_device=dl_device)
-
-    def __dlpack_device__(self) -> tuple[Any, Any]:
-        device: tuple[Any, Any] = self._read()._data.__dlpack_device__()
-        return device
 
 
 class Tensor(ArrayMethods):
@@ -292,15 +47,15 @@ class Tensor(ArrayMethods):
     (Tensor([10.,  2.,  3.]), Tensor([1., 2., 3.]))
     """
 
-    __slots__ = ("__weakref__", "_data", "_device", "_rec")
+    __slots__ = ("__weakref__", "_device", "_held", "_rec")
 
-    _data: Any
+    _held: Any
     _device: Device
     _rec: Record | None
 
     def __init__(self, value: Any, dtype: Any = None, device: str | Device | None = None) -> None:
         made = convert(value, dtype, device)
-        self._data = made._data
+        self._held = made._held
         self._device = made._device
         self._rec = made._rec
 
@@ -314,37 +69,37 @@ class Tensor(ArrayMethods):
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
-        shape: tuple[int, ...] = self._data.shape
+        shape: tuple[int, ...] = self._held.shape
         return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the elements."""
-        dtype: np.dtype[Any] = self._data.dtype
+        dtype: np.dtype[Any] = self._held.dtype
         return dtype
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        ndim: int = self._data.ndim
+        ndim: int = self._held.ndim
         return ndim
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        size: int = self._data.size
+        size: int = self._held.size
         return size
 
     @property
     def nbytes(self) -> int:
         """Bytes of the elements."""
-        nbytes: int = self._data.nbytes
+        nbytes: int = self._held.nbytes
         return nbytes
 
     @property
     def itemsize(self) -> int:
         """Bytes of one element."""
-        itemsize: int = self._data.itemsize
+        itemsize: int = self._held.itemsize
         return itemsize
 
     @property
@@ -354,7 +109,7 @@ class Tensor(ArrayMethods):
 
     def numpy(self) -> np.ndarray:
         """Return the values as a NumPy array: on the CPU a read-only view."""
-        data = self._data
+        data = self._held
         if type(data) is not np.ndarray:
             return self._device.kind.to_host(data)
         view = data.view()
@@ -362,9 +117,9 @@ class Tensor(ArrayMethods):
         return view
 
     def __len__(self) -> int:
-        if not self._data.ndim:
+        if not self._held.ndim:
             raise DTypeError("len: a Tensor without axes has no length")
-        return len(self._data)
+        return len(self._held)
 
     def __repr__(self) -> str:
         host = self.numpy()
@@ -379,11 +134,11 @@ class Tensor(ArrayMethods):
         return str(self.numpy())
 
     def __copy__(self) -> Tensor:
-        return wrap(self._data, self._device, self._rec)
+        return wrap(self._held, self._device, self._rec)
 
     def __deepcopy__(self, memo: object) -> Tensor:
         # Values are never written to while shared, so a copy can share them.
-        return wrap(self._data, self._device)
+        return wrap(self._held, self._device)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (np.array(self.numpy()), repr(self._device))
@@ -396,7 +151,7 @@ def _unpickle(host: np.ndarray, device: str) -> Tensor:
 def wrap(data: Any, device: Device, record: Record | None = None) -> Tensor:
     """Make a Tensor of a device array, without a copy or a check."""
     tensor: Tensor = _new(Tensor)
-    tensor._data = data
+    tensor._held = data
     tensor._device = device
     tensor._rec = record
     return tensor
@@ -405,7 +160,7 @@ def wrap(data: Any, device: Device, record: Record | None = None) -> Tensor:
 def alias(tensor: Tensor, record: Record | None = None) -> Any:
     """Return another handle on the value of a Tensor, in the place on tapes that `record` says."""
     made: Any = _new(type(tensor))
-    made._data = tensor._data
+    made._held = tensor._held
     made._device = tensor._device
     made._rec = record
     return made
@@ -415,7 +170,7 @@ def become(handle: Tensor, value: Tensor) -> None:
     """Give a handle another value, which a transformation may follow while it did not follow the old one."""
     if type(handle) is not type(value):
         handle.__class__ = type(value)
-    handle._data = value._data
+    handle._held = value._held
     handle._device = value._device
     handle._rec = value._rec
 
@@ -591,7 +346,7 @@ def bind(methods: dict[str, Any]) -> None:
 
 
 def _references(tensor: Tensor) -> int:
-    data = tensor._data
+    data = tensor._held
     return sys.getrefcount(data)
 
 
@@ -603,5 +358,5 @@ def is_exclusive(tensor: Tensor) -> bool:
 
     Views hold a reference to the array that they look into, and so do records that keep it.
     """
-    data = tensor._data
+    data = tensor._held
     return type(data) is np.ndarray and sys.getrefcount(data) <= _ALONE and data.flags.owndata and data.flags.writeable

@@ -1,7 +1,7 @@
 """Traced values: Tensors that a transformation follows, and the levels at which transformations nest.
 
 `vmap` and forward mode run a function on stand-ins for its arguments. A stand-in is a Tensor whose
-slots hold something else: in place of an array what the transformation keeps (`_data`), in place of
+slots hold something else: in place of an array what the transformation keeps (`_held`), in place of
 a device the level that made it (`_device`). Operations on it go to that level, the innermost
 first, which hands what is inside on to the level below, and so down to plain Tensors.
 
@@ -142,13 +142,13 @@ class Traced(Tensor):
         """A value of the level below that has this one's dtype and device."""
         raise NotImplementedError
 
-    def concrete(self) -> Tensor:
+    def concrete(self, what: str) -> Tensor:
         """Return the plain value, without what the transformation adds to it.
 
         Raises
         ------
         CaptureError
-            There is no one value: this one stands for several.
+            There is no one value: this one stands for several, and `what` needs one.
         """
         raise NotImplementedError
 
@@ -207,7 +207,7 @@ class Traced(Tensor):
 def traced(kind: type[Traced], data: Any, level: Level) -> Any:
     """Make a traced value, without a check."""
     made: Any = _new(kind)
-    made._data = data
+    made._held = data
     made._device = level
     made._rec = None
     return made

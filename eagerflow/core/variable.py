@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.record import Record, Recorder, active, leaf, recorders
-from eagerflow.core.tensor import ArrayMethods, Tensor, convert, is_exclusive, wrap
+from eagerflow.core.tensor import Tensor, convert, is_exclusive, wrap
 from eagerflow.core.traced import Traced
 from eagerflow.devices import Device
 from eagerflow.errors import DeviceError, DTypeError, ShapeError
@@ -51,7 +52,7 @@ class Variable(ArrayMethods):
         device: str | Device | None = None,
     ) -> None:
         made = convert(value, dtype, device)
-        self._value = wrap(made._data, made._device)
+        self._value = wrap(made._held, made._device)
         self._trainable = bool(trainable)
         self._name = name
 
@@ -59,7 +60,7 @@ class Variable(ArrayMethods):
         """Return the value; open tapes follow it if the Variable is trainable."""
         value = self._value
         tapes = active.get()
-        return wrap(value._data, value._device, self._followed(tapes) if tapes else None)
+        return wrap(value._held, value._device, self._followed(tapes) if tapes else None)
 
     def _followed(self, tapes: tuple[Recorder, ...]) -> Record | None:
         known = tapes[-1].leaves.get(id(self))
@@ -166,9 +167,9 @@ class Variable(ArrayMethods):
         current = self._value
         function = getattr(current._device.kind.namespace, ufunc)
         if is_exclusive(current):
-            function(current._data, data, out=current._data)
+            function(current._held, data, out=current._held)
         else:
-            self._value = wrap(function(current._data, data), current._device)
+            self._value = wrap(function(current._held, data), current._device)
         return self
 
     def _accept(self, value: Any, what: str) -> Any:
@@ -185,22 +186,22 @@ class Variable(ArrayMethods):
         else:
             tensor = value if isinstance(value, Tensor) else convert(value, None, mine._device)
             if isinstance(tensor, Traced):
-                tensor = tensor.concrete()
+                tensor = tensor.concrete(f"{name} has one value")
         if tensor._device is not mine._device:
             raise DeviceError(f"{name} is on {mine._device}, got a value on {tensor._device}; use value.to(device)")
         if tensor.shape != mine.shape and (what == "assign" or tensor.shape != ()):
             raise ShapeError(f"{name} has shape {mine.shape}, got shape {tensor.shape}")
         if tensor.dtype == mine.dtype:
-            return tensor._data
+            return tensor._held
         if not np.can_cast(tensor.dtype, mine.dtype, "same_kind"):
             raise DTypeError(f"{name} has dtype {mine.dtype}, got {tensor.dtype}; cast it with value.astype(...)")
-        return tensor._data.astype(mine.dtype)
+        return tensor._held.astype(mine.dtype)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         mine = self._value
         given = value._read() if isinstance(value, ArrayMethods) else convert(value, None, mine._device, False)
         if isinstance(given, Traced):
-            value = given = given.concrete()
+            value = given = given.concrete("setitem: a Variable has one value")
         integers = given.dtype.kind in "iu" and mine.dtype.kind in "iu"
         if not (integers or type(value) is int or np.can_cast(given.dtype, mine.dtype, "same_kind")):
             name = f"Variable {self._name!r}" if self._name else "a Variable"
@@ -208,7 +209,7 @@ class Variable(ArrayMethods):
                 f"setitem: {name} has dtype {mine.dtype}, got {given.dtype}; cast it with value.astype(...)"
             )
         # No record stays on the value: a Variable's place on a tape is that of the Variable.
-        mine[index] = value if given._rec is None else wrap(given._data, given._device)
+        mine[index] = value if given._rec is None else wrap(given._held, given._device)
 
     def __iadd__(self, other: Any) -> Variable:  # type: ignore[override]
         return self.assign_add(other)

@@ -163,7 +163,7 @@ class Optimizer:
             xp = device.kind.namespace
             low = is_low(variable.dtype)
             if master is None and low:
-                weights = variable._value._data.astype(np.float32)
+                weights = variable._value._held.astype(np.float32)
             else:
                 weights = _writable(variable if master is None else master)
             written = [weights, *[_writable(state) for state in slots]]
@@ -194,9 +194,9 @@ class Optimizer:
             return None
         tensor = g._read() if isinstance(g, ArrayMethods) else convert(g)
         mine = self._variables[position]._value
-        data = tensor._data
-        wanted = _wide(mine._data.dtype)
-        if data.shape == mine._data.shape and data.dtype == wanted and tensor._device is mine._device:
+        data = tensor._held
+        wanted = _wide(mine._held.dtype)
+        if data.shape == mine._held.shape and data.dtype == wanted and tensor._device is mine._device:
             return data
         what = f"{type(self).__name__}.apply: the gradient of {self._names[position] or 'the Variable'}"
         if tensor.shape != mine.shape:
@@ -222,8 +222,8 @@ def _writable(variable: Variable) -> Any:
     if not is_exclusive(variable._value):
         value = variable._value
         with value._device.kind.activate(value._device.index):
-            variable._value = wrap(value._data.copy(), value._device)
-    return variable._value._data
+            variable._value = wrap(value._held.copy(), value._device)
+    return variable._value._held
 
 
 def _in_blocks(update: Any, constants: tuple[float, ...], *arrays: Any) -> None:
