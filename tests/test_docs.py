@@ -85,8 +85,8 @@ def snippets(page: Path) -> list[tuple[int, str, str]]:
 
 
 def flat(text: str) -> str:
-    """Return the lines without their indentation."""
-    return "\n".join(line.strip() for line in text.splitlines()) + "\n"
+    """Return the lines without their indentation, and without blank ones, which a formatter puts where it likes."""
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip()) + "\n"
 
 
 @pytest.mark.usefixtures("scratch")
