@@ -62,7 +62,7 @@ def take(x: Any, indices: Any, /, axis: int | None = None, *, out: None = None, 
     if axis is None:
         source, axis = source.reshape(-1), 0
     axis = one_axis(axis, source.ndim, "take")
-    if type(indices) is int and mode == "raise":
+    if type(indices) is int and type(mode) is str and mode == "raise":
         return read_part(source, (*(_WHOLE,) * axis, indices))
     places = read_indices(convert(indices) if isinstance(indices, int) else indices, source.device, "take")
     if places.dtype.kind == "b":

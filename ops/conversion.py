@@ -11,6 +11,7 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, alias, convert, imple
 from eagerflow.core.explain import user_line
 from eagerflow.devices import Device
 from eagerflow.errors import DTypeError
+from eagerflow.ops.checked import flag
 
 __all__ = ["astype", "copy", "stop_gradient", "to_device"]
 
@@ -116,7 +117,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: str | Device | N
         else:
             op = _cast if is_inexact(before) else _from_integer
         source = op(source, dtype=wanted)
-    elif copy:
+    elif flag(copy, "astype", "copy"):
         source = alias(source, source._rec)
     return source if device is None else to_device(source, device)
 

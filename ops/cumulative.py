@@ -465,6 +465,8 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     n = integer(n, "diff", "n")
     if n < 0:
         raise ShapeError(f"diff: n is not negative, got {n}\n  at {user_line()}")
+    if not n:
+        return x
     ends = [_end(item, x, axis) for item in (prepend, append)]
     parts = [part for part in (ends[0], x, ends[1]) if part is not None]
     if len(parts) > 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
+from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis, reduced_shape, some_axes
@@ -266,6 +266,10 @@ def batch_norm(
     return out, mean.reshape(-1), variance.reshape(-1)
 
 
+def _added(eps: Any, name: str) -> Any:
+    return eps if isinstance(eps, ArrayMethods) else number(eps, name, "eps")  # gradients pass to Tensors
+
+
 def batch_norm_inference(
     x: Any, mean: Any, variance: Any, weight: Any = None, bias: Any = None, axis: int = 1, eps: float = 1e-5
 ) -> Tensor:
@@ -306,7 +310,7 @@ def batch_norm_inference(
     x = _floating(name, x)
     channel = one_axis(axis, x.ndim, name)
     shape, spread = _shapes(x, (channel,))
-    scale = (_floating(name, variance) + number(eps, name, "eps")) ** -0.5
+    scale = (_floating(name, variance) + _added(eps, name)) ** -0.5
     if weight is not None:
         scale = scale * convert(weight)
     shift = -(convert(mean) * scale)
@@ -354,7 +358,7 @@ def rms_norm(x: Any, weight: Any = None, axis: Any = -1, eps: float = 1e-6) -> T
     x = _floating("rms_norm", x)
     axes = tuple(sorted(some_axes(axis, x.ndim, "rms_norm")))
     wide = x.astype(np.float32) if is_low(x.dtype) else x  # squares would overflow early
-    value = wide * ((wide * wide).mean(axis=axes, keepdims=True) + number(eps, "rms_norm", "eps")) ** -0.5
+    value = wide * ((wide * wide).mean(axis=axes, keepdims=True) + _added(eps, "rms_norm")) ** -0.5
     if wide is not x:
         value = value.astype(x.dtype)
     return _affine("rms_norm", value, weight, None, *_shapes(x, axes))

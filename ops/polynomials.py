@@ -406,11 +406,12 @@ def polyfit(
     scaled = columns / size
     precision = float(np.finfo(at.dtype).eps)
     limit = at.size * precision if rcond is None else number(rcond, "polyfit", "rcond")
-    inverse = pinv(scaled, limit if 0 < limit < 1 else precision)
+    cut = limit if 0 < limit < 1 else precision
+    inverse = pinv(scaled, cut)
     solution = matmul(inverse, values)
     found = solution / (size if values.ndim == 1 else size[:, None])
     if full:
-        return found, *_quality(scaled, solution, values, limit), limit
+        return found, *_quality(scaled, solution, values, cut), limit
     if not cov:
         return found
     base = matmul(inverse, inverse.T) / (size[:, None] * size)

@@ -95,7 +95,9 @@ def compare(got: Any, expected: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=NAMES)
-@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:Degrees of freedom")
+@pytest.mark.filterwarnings(
+    "ignore:Mean of empty slice", "ignore:Degrees of freedom", "ignore:numpy.fix is deprecated:DeprecationWarning"
+)
 def test_values_are_those_of_numpy(number: int) -> None:
     c = CASES[number]
     expected = c.run(np, *[np.array(a) for a in c.arrays])

@@ -271,7 +271,7 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
             _check_subclass(value)
     try:
         array = np.asarray(value, wanted)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         if "inhomogeneous" in str(error):
             raise ShapeError(f"asarray: nested sequences of unequal lengths: {error}") from None
         raise DTypeError(f"asarray: cannot make an array of {type(value).__name__}: {error}") from None
