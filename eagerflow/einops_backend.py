@@ -14,12 +14,12 @@ from types import ModuleType
 from typing import Any
 
 from eagerflow.core import ArrayMethods, Tensor, convert, is_inexact
-from eagerflow.ops.creation import asarray
-from eagerflow.ops.einsum import einsum
-from eagerflow.ops.joining import concat, stack
-from eagerflow.ops.ranges import arange
-from eagerflow.ops.repetition import tile
-from eagerflow.ops.shape import expand_dims
+from eagerflow.ops.arrays.creation import asarray
+from eagerflow.ops.arrays.joining import concat, stack
+from eagerflow.ops.arrays.ranges import arange
+from eagerflow.ops.arrays.repetition import tile
+from eagerflow.ops.arrays.shape import expand_dims
+from eagerflow.ops.linear_algebra.einsum import einsum
 
 _MODULE = "einops._backends"
 

@@ -12,7 +12,7 @@ from eagerflow.core import ArrayMethods, GradientTape, Tensor, Variable, alias, 
 from eagerflow.core.explain import user_line
 from eagerflow.core.forward import ForwardLevel
 from eagerflow.errors import DTypeError, GradientError, ShapeError
-from eagerflow.ops.conversion import identity
+from eagerflow.ops.arrays.conversion import identity
 
 Function = Callable[..., Any]
 

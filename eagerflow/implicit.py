@@ -14,9 +14,9 @@ from eagerflow.core.record import active
 from eagerflow.core.traced import innermost, levels
 from eagerflow.errors import DTypeError, GradientError, ShapeError
 from eagerflow.gradients import Function
+from eagerflow.ops.arrays.joining import concat
 from eagerflow.ops.implicit import matrix_of, root
-from eagerflow.ops.joining import concat
-from eagerflow.ops.systems import solve as solve_matrix
+from eagerflow.ops.linear_algebra.systems import solve as solve_matrix
 
 LinearSolver = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
 

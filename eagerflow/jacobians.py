@@ -12,8 +12,8 @@ from eagerflow.core import Tensor, convert, wrap
 from eagerflow.core.explain import user_line
 from eagerflow.errors import GradientError, ShapeError
 from eagerflow.gradients import Function, fresh, grad, jvp, vjp
-from eagerflow.ops.joining import concat
-from eagerflow.ops.transposition import moveaxis
+from eagerflow.ops.arrays.joining import concat
+from eagerflow.ops.arrays.transposition import moveaxis
 from eagerflow.vectorize import vmap
 
 

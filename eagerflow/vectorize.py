@@ -13,8 +13,8 @@ from eagerflow.core.batching import Batching, Draws
 from eagerflow.core.dispatch import current_interpreter
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
-from eagerflow.ops.shape import broadcast_to
-from eagerflow.ops.transposition import moveaxis
+from eagerflow.ops.arrays.shape import broadcast_to
+from eagerflow.ops.arrays.transposition import moveaxis
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:

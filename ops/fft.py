@@ -15,14 +15,14 @@ import numpy as np
 
 from eagerflow.core import Tensor, convert, default_dtype, implements
 from eagerflow.devices import Device
+from eagerflow.ops.arrays.joining import concat
+from eagerflow.ops.arrays.movement import roll
+from eagerflow.ops.arrays.ranges import arange
 from eagerflow.ops.axes import some_axes
 from eagerflow.ops.checked import guarded
-from eagerflow.ops.dft import points
-from eagerflow.ops.fourier import fft, hfft, ifft, ihfft, irfft, rfft
-from eagerflow.ops.fourier_axes import fft2, fftn, ifft2, ifftn, irfft2, irfftn, rfft2, rfftn
-from eagerflow.ops.joining import concat
-from eagerflow.ops.movement import roll
-from eagerflow.ops.ranges import arange
+from eagerflow.ops.fourier.dft import points
+from eagerflow.ops.fourier.one_axis import fft, hfft, ifft, ihfft, irfft, rfft
+from eagerflow.ops.fourier.several_axes import fft2, fftn, ifft2, ifftn, irfft2, irfftn, rfft2, rfftn
 
 __all__ = [
     "fft",

@@ -18,21 +18,21 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, broadcast, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
+from eagerflow.ops.arrays.transposition import matrix_transpose
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.checked import guarded
-from eagerflow.ops.contraction import matmul, outer, tensordot, vecdot
-from eagerflow.ops.decomposition import QRResult, cholesky, qr
-from eagerflow.ops.determinant import SlogdetResult, det, slogdet
-from eagerflow.ops.eigen import EigResult, eig, eigvals
-from eagerflow.ops.einsum import multi_dot
-from eagerflow.ops.least_squares import LstsqResult, lstsq, tensorinv, tensorsolve
-from eagerflow.ops.matrix_functions import cosm, expm, logm, sinm, sqrtm
-from eagerflow.ops.norms import cond, matrix_norm, norm, vector_norm
-from eagerflow.ops.reduction import sum
-from eagerflow.ops.solving import inv, matrices, matrix_power, matrix_rank, pinv
-from eagerflow.ops.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
-from eagerflow.ops.systems import cho_solve, solve, solve_triangular
-from eagerflow.ops.transposition import matrix_transpose
+from eagerflow.ops.linear_algebra.contraction import matmul, outer, tensordot, vecdot
+from eagerflow.ops.linear_algebra.decomposition import QRResult, cholesky, qr
+from eagerflow.ops.linear_algebra.determinant import SlogdetResult, det, slogdet
+from eagerflow.ops.linear_algebra.eigen import EigResult, eig, eigvals
+from eagerflow.ops.linear_algebra.einsum import multi_dot
+from eagerflow.ops.linear_algebra.least_squares import LstsqResult, lstsq, tensorinv, tensorsolve
+from eagerflow.ops.linear_algebra.matrix_functions import cosm, expm, logm, sinm, sqrtm
+from eagerflow.ops.linear_algebra.norms import cond, matrix_norm, norm, vector_norm
+from eagerflow.ops.linear_algebra.solving import inv, matrices, matrix_power, matrix_rank, pinv
+from eagerflow.ops.linear_algebra.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
+from eagerflow.ops.linear_algebra.systems import cho_solve, solve, solve_triangular
+from eagerflow.ops.reductions.reduction import sum
 
 LinAlgError = np.linalg.LinAlgError
 

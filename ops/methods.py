@@ -23,29 +23,20 @@ from eagerflow.core import (
 from eagerflow.core.explain import describe, explain, user_line
 from eagerflow.devices import CPU0, Device
 from eagerflow.errors import DTypeError, ShapeError
-from eagerflow.ops import (
-    arithmetic,
-    comparison,
-    complex,
-    contraction,
-    cumulative,
-    extremes,
-    moments,
-    reduction,
-    rounding,
-    selection,
-)
-from eagerflow.ops.along_axis import take
-from eagerflow.ops.conversion import astype, copy, to_device
-from eagerflow.ops.finding import nonzero
-from eagerflow.ops.indexing import assign, getitem
-from eagerflow.ops.joining import stack
-from eagerflow.ops.matrices import diagonal, trace
-from eagerflow.ops.repetition import repeat
-from eagerflow.ops.shape import broadcast_to, ravel, reshape, squeeze
-from eagerflow.ops.sorting import argsort
-from eagerflow.ops.splitting import unstack
-from eagerflow.ops.transposition import matrix_transpose, swapaxes, transpose
+from eagerflow.ops.arrays.conversion import astype, copy, to_device
+from eagerflow.ops.arrays.joining import stack
+from eagerflow.ops.arrays.matrices import diagonal, trace
+from eagerflow.ops.arrays.repetition import repeat
+from eagerflow.ops.arrays.shape import broadcast_to, ravel, reshape, squeeze
+from eagerflow.ops.arrays.splitting import unstack
+from eagerflow.ops.arrays.transposition import matrix_transpose, swapaxes, transpose
+from eagerflow.ops.elementwise import arithmetic, comparison, complex, rounding, selection
+from eagerflow.ops.indexing.along_axis import take
+from eagerflow.ops.indexing.finding import nonzero
+from eagerflow.ops.indexing.indexing import assign, getitem
+from eagerflow.ops.linear_algebra import contraction
+from eagerflow.ops.reductions import cumulative, extremes, moments, reduction
+from eagerflow.ops.sorting.sorting import argsort
 
 # Method names of binary operators, and the ops behind them.
 _BINARY = {

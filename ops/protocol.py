@@ -16,10 +16,10 @@ from eagerflow.core.pullback import leads_to_source
 from eagerflow.core.record import Record, attach
 from eagerflow.devices import device
 from eagerflow.errors import DTypeError, GradientError
-from eagerflow.ops.chains import chain, steps
-from eagerflow.ops.creation import zeros
-from eagerflow.ops.like import CREATORS
-from eagerflow.ops.writing import write_at
+from eagerflow.ops.arrays.creation import zeros
+from eagerflow.ops.arrays.like import CREATORS
+from eagerflow.ops.indexing.writing import write_at
+from eagerflow.ops.reductions.chains import chain, steps
 
 _REDUCTIONS = {
     np.add: np.sum,

@@ -22,10 +22,10 @@ import numpy as np
 from eagerflow import devices
 from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, default_dtype, is_inexact
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.arrays.conversion import check_dtype
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.checked import integer, number, sequence
-from eagerflow.ops.comparison import less
-from eagerflow.ops.conversion import check_dtype
+from eagerflow.ops.elementwise.comparison import less
 
 __all__ = ["Generator"]
 

@@ -15,16 +15,37 @@ from __future__ import annotations
 from typing import Any
 
 from eagerflow.core import Tensor, implements
-from eagerflow.ops.activation import log_sigmoid as log_expit
-from eagerflow.ops.activation import log_softmax as _log_softmax
-from eagerflow.ops.activation import sigmoid as expit
-from eagerflow.ops.activation import softmax as _softmax
-from eagerflow.ops.arithmetic import cbrt
-from eagerflow.ops.bessel import i0, i0e, i1, i1e, iv, ive, j0, j1, jv, k0, k0e, k1, k1e, kv, kve, y0, y1, yv
-from eagerflow.ops.entropy import entr, exprel, kl_div, logit, rel_entr, xlog1py, xlogy
-from eagerflow.ops.error_functions import erf, erfc, erfcinv, erfcx, erfinv, log_ndtr, ndtr, ndtri
-from eagerflow.ops.exponential import exp2, expm1, log1p
-from eagerflow.ops.gamma_functions import (
+from eagerflow.ops.elementwise.arithmetic import cbrt
+from eagerflow.ops.elementwise.exponential import exp2, expm1, log1p
+from eagerflow.ops.elementwise.trigonometric import sinc
+from eagerflow.ops.networks.activation import log_sigmoid as log_expit
+from eagerflow.ops.networks.activation import log_softmax as _log_softmax
+from eagerflow.ops.networks.activation import sigmoid as expit
+from eagerflow.ops.networks.activation import softmax as _softmax
+from eagerflow.ops.reductions.reduction import logsumexp
+from eagerflow.ops.special_functions.bessel import (
+    i0,
+    i0e,
+    i1,
+    i1e,
+    iv,
+    ive,
+    j0,
+    j1,
+    jv,
+    k0,
+    k0e,
+    k1,
+    k1e,
+    kv,
+    kve,
+    y0,
+    y1,
+    yv,
+)
+from eagerflow.ops.special_functions.entropy import entr, exprel, kl_div, logit, rel_entr, xlog1py, xlogy
+from eagerflow.ops.special_functions.error_functions import erf, erfc, erfcinv, erfcx, erfinv, log_ndtr, ndtr, ndtri
+from eagerflow.ops.special_functions.gamma_functions import (
     beta,
     betaln,
     binom,
@@ -36,8 +57,7 @@ from eagerflow.ops.gamma_functions import (
     polygamma,
     zeta,
 )
-from eagerflow.ops.reduction import logsumexp
-from eagerflow.ops.scipy_functions import (
+from eagerflow.ops.special_functions.scipy_functions import (
     betainc,
     betaincinv,
     exp1,
@@ -50,7 +70,6 @@ from eagerflow.ops.scipy_functions import (
     sici,
     spence,
 )
-from eagerflow.ops.trigonometric import sinc
 
 comb = binom
 gammaln = lgamma

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import eagerflow as ef
 from eagerflow.core import Draw, is_inexact
 from eagerflow.devices import CPU0
-from eagerflow.ops import batched_images
+from eagerflow.ops.networks import batched_images
 from numeric import call, differentiable
 
 OPS = ef.ops.registry()

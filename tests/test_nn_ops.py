@@ -12,7 +12,7 @@ import pytest
 
 import eagerflow as ef
 from eagerflow.core import Tensor
-from eagerflow.ops import winograd
+from eagerflow.ops.networks import winograd
 from eagerflow.ops.special import erf, erfc
 
 nn = ef.nn

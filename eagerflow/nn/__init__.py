@@ -11,7 +11,7 @@ from eagerflow.nn.normalization import BatchNorm, LayerNorm
 from eagerflow.nn.pooling import MaxPool2D
 from eagerflow.nn.sequential import Sequential
 from eagerflow.nn.shape import Flatten
-from eagerflow.ops.activation import (
+from eagerflow.ops.networks.activation import (
     elu,
     gelu,
     leaky_relu,
@@ -23,13 +23,13 @@ from eagerflow.ops.activation import (
     softmax,
     softplus,
 )
-from eagerflow.ops.attention import scaled_dot_product_attention
-from eagerflow.ops.convolution import conv1d, conv1d_transpose, conv2d, conv2d_transpose
-from eagerflow.ops.embedding import embedding, one_hot
-from eagerflow.ops.loss import sigmoid_cross_entropy, softmax_cross_entropy
-from eagerflow.ops.lstm import lstm
-from eagerflow.ops.normalization import batch_norm, batch_norm_inference, layer_norm, rms_norm
-from eagerflow.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from eagerflow.ops.networks.attention import scaled_dot_product_attention
+from eagerflow.ops.networks.convolution import conv1d, conv1d_transpose, conv2d, conv2d_transpose
+from eagerflow.ops.networks.embedding import embedding, one_hot
+from eagerflow.ops.networks.loss import sigmoid_cross_entropy, softmax_cross_entropy
+from eagerflow.ops.networks.lstm import lstm
+from eagerflow.ops.networks.normalization import batch_norm, batch_norm_inference, layer_norm, rms_norm
+from eagerflow.ops.networks.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 
 __all__ = [
     "LSTM",

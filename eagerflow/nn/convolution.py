@@ -11,7 +11,7 @@ from eagerflow.core import Tensor, Variable, default_dtype
 from eagerflow.errors import ShapeError
 from eagerflow.nn import initializers
 from eagerflow.nn.module import Module, cast_input, size_of
-from eagerflow.ops.convolution import conv2d
+from eagerflow.ops.networks.convolution import conv2d
 
 
 class Conv2D(Module):

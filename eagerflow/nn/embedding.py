@@ -7,7 +7,7 @@ from typing import Any
 from eagerflow.core import Tensor, Variable, default_dtype
 from eagerflow.nn import initializers
 from eagerflow.nn.module import Module, size_of
-from eagerflow.ops.embedding import embedding
+from eagerflow.ops.networks.embedding import embedding
 
 
 class Embedding(Module):

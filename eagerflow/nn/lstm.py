@@ -12,7 +12,7 @@ from eagerflow.errors import ShapeError
 from eagerflow.nn import initializers
 from eagerflow.nn.dropout import dropout
 from eagerflow.nn.module import Module, cast_input, size_of
-from eagerflow.ops.lstm import lstm
+from eagerflow.ops.networks.lstm import lstm
 
 State = list[tuple[Tensor, Tensor]]
 

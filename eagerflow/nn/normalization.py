@@ -10,8 +10,8 @@ from eagerflow.core import Tensor, Variable, default_dtype
 from eagerflow.errors import ShapeError
 from eagerflow.nn import initializers
 from eagerflow.nn.module import Module, cast_input, size_of
-from eagerflow.ops.conversion import stop_gradient
-from eagerflow.ops.normalization import batch_norm, batch_norm_inference, layer_norm
+from eagerflow.ops.arrays.conversion import stop_gradient
+from eagerflow.ops.networks.normalization import batch_norm, batch_norm_inference, layer_norm
 
 
 class BatchNorm(Module):

@@ -6,7 +6,7 @@ from typing import Any
 
 from eagerflow.core import Tensor
 from eagerflow.nn.module import Module
-from eagerflow.ops.pooling import max_pool2d
+from eagerflow.ops.networks.pooling import max_pool2d
 
 
 class MaxPool2D(Module):

@@ -1,0 +1,1 @@
+"""Arrays: made, converted, and given other shapes, orders and sizes."""

@@ -1,0 +1,1 @@
+"""Parts of arrays: read, written, found and chosen."""

@@ -1,0 +1,1 @@
+"""Products, systems and factors of matrices."""

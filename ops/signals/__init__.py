@@ -1,0 +1,1 @@
+"""Samples of functions, signals and polynomials."""

@@ -1,0 +1,1 @@
+"""Order: sorted arrays, partitions and sets."""
