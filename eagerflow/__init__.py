@@ -95,6 +95,7 @@ from eagerflow.ops.signals.windows import *
 from eagerflow.ops.sorting.partitioning import *
 from eagerflow.ops.sorting.sets import *
 from eagerflow.ops.sorting.sorting import *
+from eagerflow.ops.sorting.unique import *
 from eagerflow.ops.special_functions.bessel import *
 from eagerflow.ops.special_functions.error_functions import *
 

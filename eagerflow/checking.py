@@ -9,8 +9,9 @@ import numpy as np
 import optree
 
 from eagerflow.core import Tensor, convert, is_inexact
-from eagerflow.errors import GradientError
+from eagerflow.errors import ArgumentError, GradientError
 from eagerflow.gradients import Function, jvp, vjp
+from eagerflow.ops.checked import integer, number, sequence
 
 
 def check_grads(
@@ -37,14 +38,26 @@ def check_grads(
     ------
     GradientError
         A derivative differs, or the arguments have too few digits to compare.
+    ArgumentError
+        `order` is below 1; a step of 0, or a negative seed.
+    DTypeError
+        A number is none; `args` is no sequence.
 
     Examples
     --------
     >>> import eagerflow as ef
     >>> ef.check_grads(lambda x: ef.sin(x) * x, [ef.asarray([0.5, 1.5])], order=2)
     """
+    seed = integer(seed, "check_grads", "seed")
+    order = integer(order, "check_grads", "order")
+    tolerance, step = number(tolerance, "check_grads", "tolerance"), number(step, "check_grads", "step")
+    if order < 1 or seed < 0 or not step:
+        raise ArgumentError(
+            "check_grads: expected an order of 1 or more, a seed of 0 or more and a step that is not 0, "
+            f"got {order}, {seed} and {step}"
+        )
     rng = np.random.default_rng(seed)
-    given: Any = tuple(args)
+    given: Any = tuple(sequence(args, "check_grads", "args"))
     leaves: list[Any]
     leaves, structure = optree.tree_flatten(given)
     arrays = [np.array(convert(leaf).numpy()) for leaf in leaves]

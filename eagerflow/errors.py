@@ -15,6 +15,7 @@ ShapeError
 from __future__ import annotations
 
 __all__ = [
+    "ArgumentError",
     "AxisError",
     "CaptureError",
     "CheckpointError",
@@ -31,6 +32,10 @@ __all__ = [
 
 class EagerflowError(Exception):
     """Base of every error that eagerflow raises on purpose."""
+
+
+class ArgumentError(EagerflowError, ValueError):
+    """A value that an argument does not take: an unknown option, a number out of its range."""
 
 
 class ShapeError(EagerflowError, ValueError):

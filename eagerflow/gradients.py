@@ -11,8 +11,9 @@ import optree
 from eagerflow.core import ArrayMethods, GradientTape, Tensor, Variable, alias, convert, is_inexact, wrap
 from eagerflow.core.explain import user_line
 from eagerflow.core.forward import ForwardLevel
-from eagerflow.errors import DTypeError, GradientError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, GradientError, ShapeError
 from eagerflow.ops.arrays.conversion import identity
+from eagerflow.ops.checked import flag, integer, sequence
 
 Function = Callable[..., Any]
 
@@ -43,7 +44,7 @@ def _fresh_arguments(args: tuple[Any, ...], argnums: Sequence[int], what: str) -
     chosen = []
     for position in argnums:
         if not -len(args) <= position < len(args):
-            raise ShapeError(f"{what}: argnums names argument {position}, but the call has {len(args)}")
+            raise ArgumentError(f"{what}: argnums names argument {position}, but the call has {len(args)}")
         replaced[position] = optree.tree_map(lambda leaf: _fresh_leaf(leaf, what), args[position])
         chosen.append(replaced[position])
     return replaced, chosen
@@ -99,6 +100,11 @@ def _pair(result: Any) -> Any:
     )
 
 
+def _numbers(argnums: Any) -> tuple[int, ...]:
+    several = [argnums] if isinstance(argnums, int | np.integer) else sequence(argnums, "grad", "argnums")
+    return tuple(integer(position, "grad", "argnums") for position in several)
+
+
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """Return a function that gives the value of `f` and its gradient.
 
@@ -122,6 +128,10 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
     ------
     GradientError
         At the call: the value is no real scalar, or an argument is an integer.
+    ArgumentError
+        At the call: `argnums` names no argument.
+    DTypeError
+        `argnums` holds something else than integers; at the call: `f` does not return what it must.
 
     Examples
     --------
@@ -129,7 +139,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
     >>> ef.value_and_grad(lambda x: ef.sum(x ** 2))(ef.asarray([1.0, 2.0]))
     (Tensor(5.), Tensor([2., 4.]))
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers, has_aux = _numbers(argnums), flag(has_aux, "grad", "has_aux")
 
     def call(*args: Any, **kwargs: Any) -> Any:
         replaced, chosen = _fresh_arguments(args, numbers, "grad")
@@ -141,7 +151,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
                 result, aux = _pair(result)
             value = _scalar(result, "grad")
         gradients = _gradients(tape, value, chosen)
-        gradient = gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        gradient = gradients[0] if isinstance(argnums, int | np.integer) else tuple(gradients)
         return ((value, aux) if has_aux else value), gradient
 
     return call
@@ -163,6 +173,11 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
     -------
     callable
         With the arguments of `f`.
+
+    Raises
+    ------
+    GradientError, ArgumentError, DTypeError
+        As `value_and_grad`.
 
     Examples
     --------
@@ -272,10 +287,10 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
 
 def _duals(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[ForwardLevel, Any]:
     """Return a level of forward mode, and the primals with their tangents at that level."""
-    if len(primals) != len(tangents):
-        raise ShapeError(f"jvp: {len(primals)} primals but {len(tangents)} tangents")
-    arguments: Any = tuple(primals)
-    directions: Any = tuple(tangents)
+    arguments: Any = tuple(sequence(primals, "jvp", "primals"))
+    directions: Any = tuple(sequence(tangents, "jvp", "tangents"))
+    if len(arguments) != len(directions):
+        raise ShapeError(f"jvp: {len(arguments)} primals but {len(directions)} tangents")
     leaves, structure = optree.tree_flatten(arguments)
     try:
         given = structure.flatten_up_to(directions)

@@ -10,10 +10,11 @@ import optree
 
 from eagerflow.core import Tensor, convert, wrap
 from eagerflow.core.explain import user_line
-from eagerflow.errors import GradientError, ShapeError
+from eagerflow.errors import ArgumentError, GradientError, ShapeError
 from eagerflow.gradients import Function, fresh, grad, jvp, vjp
 from eagerflow.ops.arrays.joining import concat
 from eagerflow.ops.arrays.transposition import moveaxis
+from eagerflow.ops.checked import integer, sequence
 from eagerflow.vectorize import vmap
 
 
@@ -41,8 +42,10 @@ def jacobian(
 
     Raises
     ------
-    ShapeError
+    ArgumentError
         At the call: `argnums` names no argument; a `chunk_size` below 1, or an unknown `mode`, at once.
+    DTypeError
+        `argnums` or `chunk_size` is no integer.
 
     Notes
     -----
@@ -56,15 +59,17 @@ def jacobian(
     Tensor([[2., 1., 0.],
             [0., 4., 0.]])
     """
-    if mode not in ("reverse", "forward"):
-        raise ShapeError(f"jacobian: mode is 'reverse' or 'forward', got {mode!r}\n  at {user_line()}")
+    argnums = integer(argnums, "jacobian", "argnums")
+    if not isinstance(mode, str) or mode not in ("reverse", "forward"):
+        raise ArgumentError(f"jacobian: mode is 'reverse' or 'forward', got {mode!r}\n  at {user_line()}")
+    chunk_size = None if chunk_size is None else integer(chunk_size, "jacobian", "chunk_size")
     if chunk_size is not None and chunk_size < 1:
-        raise ShapeError(f"jacobian: chunk_size is 1 or more, got {chunk_size}\n  at {user_line()}")
+        raise ArgumentError(f"jacobian: chunk_size is 1 or more, got {chunk_size}\n  at {user_line()}")
     compute = _reverse if mode == "reverse" else _forward
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not -len(args) <= argnums < len(args):
-            raise ShapeError(f"jacobian: argnums names argument {argnums}, but the call has {len(args)}")
+            raise ArgumentError(f"jacobian: argnums names argument {argnums}, but the call has {len(args)}")
         position = argnums % len(args)
 
         def of_one(argument: Any) -> Any:
@@ -168,6 +173,8 @@ def hessian(f: Function, argnums: int = 0, chunk_size: int | None = None) -> Fun
     GradientError
         At the call: an argument is complex. How the gradient of a real function changes with a complex
         argument is no complex matrix; `hvp` tells it for any direction.
+    ArgumentError, DTypeError
+        As `jacobian`.
 
     Notes
     -----
@@ -180,6 +187,7 @@ def hessian(f: Function, argnums: int = 0, chunk_size: int | None = None) -> Fun
     Tensor([[4., 2.],
             [2., 0.]])
     """
+    argnums = integer(argnums, "hessian", "argnums")
     second = jacobian(grad(f, argnums), argnums, "forward", chunk_size)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -223,11 +231,10 @@ def hvp(f: Function, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
     >>> ef.hvp(lambda x: ef.sum(x ** 3), [ef.asarray([1.0, 2.0])], [ef.asarray([1.0, 1.0])])
     (Tensor([ 6., 12.]),)
     """
-    numbers = tuple(range(len(primals)))
-    gradient: Callable[..., Any] = grad(f, numbers)
-    arguments: Any = tuple(primals)
+    arguments: Any = tuple(sequence(primals, "hvp", "primals"))
+    directions: Any = tuple(sequence(vectors, "hvp", "vectors"))
+    gradient: Callable[..., Any] = grad(f, tuple(range(len(arguments))))
     try:
-        directions: Any = tuple(vectors)
         structure = optree.tree_structure(arguments)
         given: list[Any] = structure.flatten_up_to(directions)
     except ValueError as error:
@@ -238,4 +245,4 @@ def hvp(f: Function, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
             raise ShapeError(f"hvp: a vector has shape {v.shape}, its primal {np.shape(x)}\n  at {user_line()}")
 
     along: Any = optree.tree_unflatten(structure, fixed)
-    return tuple(jvp(gradient, primals, along)[1])
+    return tuple(jvp(gradient, arguments, along)[1])

@@ -12,7 +12,7 @@ import numpy as np
 
 from eagerflow.core import ArrayMethods, Tensor, convert
 from eagerflow.core.explain import describe, user_line
-from eagerflow.errors import CaptureError, DTypeError, EagerflowError, IndexOutOfBoundsError, ShapeError
+from eagerflow.errors import ArgumentError, CaptureError, DTypeError, EagerflowError, IndexOutOfBoundsError, ShapeError
 
 
 def translated(name: str, error: BaseException) -> EagerflowError | None:
@@ -135,12 +135,12 @@ def option(value: Any, allowed: tuple[str, ...], name: str, what: str) -> None:
 
     Raises
     ------
-    ShapeError
+    ArgumentError
         It is none of them.
     """
     if not isinstance(value, str) or value not in allowed:
         listed = ", ".join(map(repr, allowed))
-        raise ShapeError(f"{name}: {what} is one of {listed}, got {describe(value)}\n  at {user_line()}")
+        raise ArgumentError(f"{name}: {what} is one of {listed}, got {describe(value)}\n  at {user_line()}")
 
 
 def flag(value: Any, name: str, what: str) -> bool:

@@ -10,135 +10,31 @@ SC 2011) in NumPy's implementation, on the host for every kind of device.
 
 from __future__ import annotations
 
-import math
 import secrets
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from eagerflow import devices
-from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, default_dtype, is_inexact
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.core import ArrayMethods, Op, Tensor, convert, default_dtype, is_inexact
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import check_dtype
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.checked import integer, number, sequence
 from eagerflow.ops.elementwise.comparison import less
+from eagerflow.ops.random_draws import (
+    exponential_op,
+    gumbel_op,
+    integers_op,
+    mask_op,
+    normal_op,
+    permutation_op,
+    uniform_op,
+)
 
 __all__ = ["Generator"]
-
-_NO_GRADIENT = "a draw depends on its key and counter only; parameters are applied to it by arithmetic"
-# Significant bits of the floats that NumPy does not draw directly.
-_DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-def _philox(key: tuple[int, int], counter: int) -> np.random.Philox:
-    # The draw's number goes to the upper half of the 256-bit counter: each has 2**128 blocks to itself.
-    return np.random.Philox(key=key[0] | key[1] << 64, counter=counter << 128)
-
-
-def _rng(key: tuple[int, int], counter: int) -> np.random.Generator:
-    return np.random.Generator(_philox(key, counter))
-
-
-def _uniform(xp: Any, *, key: Any, counter: int, shape: tuple[int, ...], dtype: str) -> Any:
-    rng, wanted = _rng(key, counter), np.dtype(dtype)
-    if wanted in _DIRECT:
-        return xp.asarray(rng.random(shape, wanted.type))
-    # Rounding a float32 could give 1.0; so many bits as the dtype holds cannot.
-    bits = min(_significant_bits(wanted), 11)
-    drawn = rng.integers(0, 1 << bits, shape, np.uint16).astype(np.float32) * np.float32(2.0**-bits)
-    return xp.asarray(drawn.astype(wanted))
-
-
-def _significant_bits(dtype: np.dtype[Any]) -> int:
-    one = np.ones((), dtype)
-    bits = 1
-    while one + np.asarray(2.0**-bits, dtype) != one:
-        bits += 1
-    return bits
-
-
-def _normal(xp: Any, *, key: Any, counter: int, shape: tuple[int, ...], dtype: str) -> Any:
-    wanted = np.dtype(dtype)
-    drawn = _rng(key, counter).standard_normal(shape, wanted.type if wanted in _DIRECT else np.float32)
-    return xp.asarray(np.asarray(drawn).astype(wanted, copy=False))
-
-
-def _exponential(xp: Any, *, key: Any, counter: int, shape: tuple[int, ...], dtype: str) -> Any:
-    wanted = np.dtype(dtype)
-    drawn = _rng(key, counter).standard_exponential(shape, wanted.type if wanted in _DIRECT else np.float32)
-    return xp.asarray(np.asarray(drawn).astype(wanted, copy=False))
-
-
-def _gumbel(xp: Any, *, key: Any, counter: int, shape: tuple[int, ...], dtype: str) -> Any:
-    drawn = np.asarray(_exponential(np, key=key, counter=counter, shape=shape, dtype="float64"))
-    with np.errstate(divide="ignore"):
-        return xp.asarray((-np.log(drawn)).astype(np.dtype(dtype), copy=False))
-
-
-def _integers(xp: Any, *, key: Any, counter: int, low: int, high: int, shape: tuple[int, ...], dtype: str) -> Any:
-    return xp.asarray(_rng(key, counter).integers(low, high, shape, np.dtype(dtype).type))
-
-
-def _permutation(xp: Any, *, key: Any, counter: int, length: int) -> Any:
-    return xp.asarray(_rng(key, counter).permutation(length))
-
-
-def _mask(xp: Any, *, key: Any, counter: int, rate: float, shape: tuple[int, ...], dtype: str) -> Any:
-    # 16 bits an element are four times cheaper than a float each; the scale is of what they can express.
-    size = math.prod(shape)
-    bits = _philox(key, counter).random_raw((size + 3) // 4).view(np.uint16)[:size].reshape(shape)
-    dropped = min(max(round(rate * 65536), 1), 65535)
-    return xp.asarray(np.multiply(bits >= dropped, 65536 / (65536 - dropped), dtype=np.dtype(dtype)))
-
-
-def _of_shape(**attrs: Any) -> Spec:
-    return Spec(attrs["shape"], attrs["dtype"])
-
-
-def _attrs(draw: Draw) -> dict[str, Any]:
-    return {"key": (draw.integer(0, 2**62), draw.integer(0, 2**62)), "counter": draw.integer(0, 2**62)}
-
-
-def _op(name: str, kernel: Callable[..., Any], more: Callable[[Draw], dict[str, Any]], **options: Any) -> Op:
-    return Op(
-        name,
-        kernel,
-        inputs="",
-        sample=lambda draw: Sample((), {**_attrs(draw), **more(draw)}),
-        no_gradient=_NO_GRADIENT,
-        effects="random",
-        **{"infer": _of_shape, "flops": 10.0, **options},
-    )
-
-
-def _sample_float(draw: Draw) -> dict[str, Any]:
-    return {"shape": draw.shape(min_side=0), "dtype": draw.choice(["float16", "bfloat16", "float32", "float64"])}
-
-
-_uniform_op = _op("random_uniform", _uniform, _sample_float, onnx="RandomUniform")
-_normal_op = _op("random_normal", _normal, _sample_float, onnx="RandomNormal")
-_exponential_op = _op("random_exponential", _exponential, _sample_float)
-_gumbel_op = _op("random_gumbel", _gumbel, _sample_float)
-_integers_op = _op(
-    "random_integers",
-    _integers,
-    lambda draw: {"low": -3, "high": 5, "shape": draw.shape(), "dtype": draw.choice(["int8", "int64"])},
-)
-_permutation_op = _op(
-    "random_permutation",
-    _permutation,
-    lambda draw: {"length": draw.integer(0, 9)},
-    infer=lambda *, length, **_: Spec((length,), np.int64),
-)
-_mask_op = _op(
-    "dropout_mask",
-    _mask,
-    lambda draw: {"rate": 0.3, "shape": draw.shape(), "dtype": draw.choice(["float32", "float64"])},
-)
 
 
 class Generator:
@@ -254,7 +150,7 @@ class Generator:
         (2, 3)
         """
         shape, dtype, device = _resolve("uniform", (low, high), size, dtype)
-        drawn = self._draw(_uniform_op, device, shape=shape, dtype=dtype)
+        drawn = self._draw(uniform_op, device, shape=shape, dtype=dtype)
         if not _is(high, 1) or not _is(low, 0):
             low, high = _cast(low, dtype), _cast(high, dtype)
             drawn = drawn * (high - low)
@@ -288,7 +184,7 @@ class Generator:
         Tensor(1.)
         """
         shape, dtype, device = _resolve("normal", (loc, scale), size, dtype)
-        drawn = self._draw(_normal_op, device, shape=shape, dtype=dtype)
+        drawn = self._draw(normal_op, device, shape=shape, dtype=dtype)
         if not _is(scale, 1):
             drawn = drawn * _cast(scale, dtype)
         return drawn if _is(loc, 0) else drawn + _cast(loc, dtype)
@@ -317,7 +213,7 @@ class Generator:
         True
         """
         shape, dtype, device = _resolve("exponential", (scale,), size, dtype)
-        drawn = self._draw(_exponential_op, device, shape=shape, dtype=dtype)
+        drawn = self._draw(exponential_op, device, shape=shape, dtype=dtype)
         return drawn if _is(scale, 1) else drawn * _cast(scale, dtype)
 
     def bernoulli(self, p: Any = 0.5, size: Any = None) -> Tensor:
@@ -342,7 +238,7 @@ class Generator:
         Tensor([ True,  True,  True])
         """
         shape, dtype, device = _resolve("bernoulli", (p,), size, None)
-        return less(self._draw(_uniform_op, device, shape=shape, dtype=dtype), p)
+        return less(self._draw(uniform_op, device, shape=shape, dtype=dtype), p)
 
     def categorical(self, logits: Any, size: Any = None, axis: int = -1) -> Tensor:
         """Draw indices with probability ``softmax(logits)``.
@@ -379,7 +275,7 @@ class Generator:
         dtype = logits.dtype if is_inexact(logits.dtype) else default_dtype()
         shape = (*_shape("categorical", size), *logits.shape)
         # The largest of logits plus Gumbel noise is distributed so (Gumbel, 1954; the "Gumbel-max trick").
-        noise = self._draw(_gumbel_op, logits.device, shape=shape, dtype=dtype)
+        noise = self._draw(gumbel_op, logits.device, shape=shape, dtype=dtype)
         return (logits + noise).argmax(axis=axis - logits.ndim)
 
     def integers(self, low: int, high: int | None = None, size: Any = None, dtype: Any = np.int64) -> Tensor:
@@ -401,8 +297,8 @@ class Generator:
 
         Raises
         ------
-        ShapeError
-            The interval is empty, or exceeds the dtype.
+        ArgumentError
+            The interval is empty.
 
         Examples
         --------
@@ -416,9 +312,9 @@ class Generator:
         if wanted.kind not in "iu":
             raise DTypeError(f"integers: expected an integer dtype, got {wanted}")
         if low >= high:
-            raise ShapeError(f"integers: expected low < high, got the empty interval [{low}, {high})")
+            raise ArgumentError(f"integers: expected low < high, got the empty interval [{low}, {high})")
         shape = _shape("integers", size)
-        return self._draw(_integers_op, None, low=low, high=high, shape=shape, dtype=wanted)
+        return self._draw(integers_op, None, low=low, high=high, shape=shape, dtype=wanted)
 
     def permutation(self, x: Any, axis: int = 0) -> Tensor:
         """Shuffle the integers below `x`, or `x` along an axis.
@@ -449,10 +345,10 @@ class Generator:
         if isinstance(x, int | np.integer):
             if x < 0:
                 raise ShapeError(f"permutation: expected a count of 0 or more, got {x}")
-            return self._draw(_permutation_op, None, length=integer(x, "permutation", "x"))
+            return self._draw(permutation_op, None, length=integer(x, "permutation", "x"))
         x = convert(x)
         axis = one_axis(axis, x.ndim, "permutation")
-        return x.take(self._draw(_permutation_op, x.device, length=x.shape[axis]), axis=axis)
+        return x.take(self._draw(permutation_op, x.device, length=x.shape[axis]), axis=axis)
 
     def dropout_mask(self, rate: float, size: Any, dtype: Any = None) -> Tensor:
         """Draw 0 with probability `rate`, and otherwise the number that makes the mean 1.
@@ -473,7 +369,7 @@ class Generator:
 
         Raises
         ------
-        ShapeError
+        ArgumentError
             The rate is out of range.
         DTypeError
             The dtype is not one of real floating-point numbers.
@@ -487,8 +383,8 @@ class Generator:
         shape, dtype, _ = _resolve("dropout_mask", (), size, dtype)
         rate = float(number(rate, "dropout_mask", "rate"))
         if not 0 < rate < 1:
-            raise ShapeError(f"dropout_mask: expected a rate between 0 and 1, got {rate!r}")
-        return self._draw(_mask_op, None, rate=rate, shape=shape, dtype=dtype)
+            raise ArgumentError(f"dropout_mask: expected a rate between 0 and 1, got {rate!r}")
+        return self._draw(mask_op, None, rate=rate, shape=shape, dtype=dtype)
 
     def _draw(self, op: Op, device: Any, **attrs: Any) -> Tensor:
         if "dtype" in attrs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from jax_cases import Case, cplx, hermitian, named, real, regular
@@ -18,7 +20,7 @@ CUBE = real(2, 3, 4)
 LINE, IMAGE = real(8), real(4, 6)
 
 
-def symmetric(xp, x):  # what reads one triangle gives gradients of that, JAX of both: see DIFFERENT
+def symmetric(xp: Any, x: Any) -> Any:  # what reads one triangle gives gradients of that, JAX of both: see DIFFERENT
     return (x + xp.conj(xp.swapaxes(x, -1, -2))) / 2
 
 
@@ -99,18 +101,18 @@ LINALG: dict[str, Case] = {
 }  # fmt: skip
 
 
-def matrix_function(xp, x):  # the same for each choice of eigenvectors
+def matrix_function(xp: Any, x: Any) -> Any:  # the same for each choice of eigenvectors
     values, vectors = xp.linalg.eigh(symmetric(xp, x))
     return (vectors * xp.sin(values)) @ xp.conj(vectors.T)
 
 
-def projector(xp, x):  # to the eigenspace of one eigenvalue
+def projector(xp: Any, x: Any) -> Any:  # to the eigenspace of one eigenvalue
     values, vectors = xp.linalg.eig(x)
     weights = xp.exp(values)
     return (vectors * weights) @ xp.linalg.inv(vectors)
 
 
-def shrunk(xp, x):
+def shrunk(xp: Any, x: Any) -> Any:
     u, s, vh = xp.linalg.svd(x, full_matrices=False)
     return (u * xp.tanh(s)) @ vh, s
 

@@ -91,7 +91,8 @@ def derivatives(jax: Any, function: Any, arrays: Any) -> tuple[Any, Any, Any]:
 @pytest.fixture(scope="module")
 def reference(jax: Any) -> Callable[[str], Any]:
     """Give what JAX says of a case; it is computed for some cases in one program, which saves compilations."""
-    names, known = list(CASES), {}
+    names = list(CASES)
+    known: dict[str, Any] = {}
 
     def of(name: str) -> Any:
         if name not in known:

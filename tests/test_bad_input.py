@@ -60,6 +60,13 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "text": (lambda: ef.sin("hello"), E.DTypeError, "hello|str"),
     "integer beyond the dtype": (lambda: ef.ones(3, dtype="uint8") + 300, E.DTypeError, "add.*300.*uint8"),
+    "unknown option": (lambda: ef.take(T, [0], axis=0, mode="round"), E.ArgumentError, "take: mode is one of.*round"),
+    "number out of its range": (lambda: ef.quantile(T, 1.5), E.ArgumentError, "quantile: q is from 0 to 1, got 1.5"),
+    "rate of dropout": (lambda: ef.nn.dropout(T, 1.0), E.ArgumentError, "dropout: .*rate.*1.0"),
+    "rules for bins": (lambda: ef.histogram(T, "best"), E.ArgumentError, "histogram: bins is one of.*best"),
+    "edges of bins": (lambda: ef.histogram(T, [1.0, 0.0]), E.ArgumentError, "histogram: .*ascending"),
+    "range of bins": (lambda: ef.histogram(T, "auto", (1, 0)), E.ArgumentError, "histogram: the range"),
+    "degree": (lambda: ef.polyfit([0.0, 1.0], [0.0, 1.0], -1), E.ArgumentError, "polyfit: deg is not negative"),
     "bitwise on floats": (lambda: T & T, E.DTypeError, "bitwise_and.*float64"),
 }
 
@@ -121,6 +128,7 @@ def test_a_failed_in_place_operation_leaves_the_tensor_as_it_was() -> None:
 
 def test_every_error_is_the_built_in_that_fits() -> None:
     pairs = {
+        "ArgumentError": ValueError,
         "ShapeError": ValueError,
         "DTypeError": TypeError,
         "IndexOutOfBoundsError": IndexError,

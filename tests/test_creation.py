@@ -172,9 +172,9 @@ def test_copies() -> None:
     assert shared.numpy()[0] == 5
     assert own.numpy()[0] == 0
     for wrong in ([1.0], array.tolist()):
-        with pytest.raises(ValueError, match="copy=False"):
+        with pytest.raises(ef.errors.ArgumentError, match="copy=False"):
             ef.asarray(wrong, copy=False)
-    with pytest.raises(ValueError, match="copy=False"):
+    with pytest.raises(ef.errors.ArgumentError, match="copy=False"):
         ef.asarray(array, dtype=ef.float32, copy=False)
     assert ef.array(1.0, ndmin=2).shape == (1, 1)
 

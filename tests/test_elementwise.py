@@ -127,7 +127,7 @@ def test_where_as_numpy() -> None:
     for x, y in [(values("float32"), 0.0), (1, 2.5), (values("int32"), values("float32")[0]), (np.nan, values("int8"))]:
         agree(lambda c, x=x, y=y: ef.where(c, x, y), lambda c, x=x, y=y: np.where(c, x, y), condition)
     assert [i.tolist() for i in ef.where([0, 1, 1])] == [[1, 2]]
-    with pytest.raises(ef.errors.ShapeError, match="both x and y"):
+    with pytest.raises(ef.errors.ArgumentError, match="both x and y"):
         ef.where([True], 1.0)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eagerflow as ef
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 
 ONE = ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"]
 SEVERAL = ["fftn", "ifftn", "rfftn", "irfftn", "fft2", "ifft2", "rfft2", "irfft2"]
@@ -86,10 +86,10 @@ def test_frequencies_have_a_gradient_with_respect_to_the_distance() -> None:
 def test_gradients(name: str, norm: str) -> None:
     x = ef.asarray(values((3, 5), "f8" if name in OF_REAL else "c16"))
     transform = getattr(ef.fft, name)
-    assert ef.check_grads(lambda x: transform(x, norm=norm), [x], order=2) is None
+    ef.check_grads(lambda x: transform(x, norm=norm), [x], order=2)
     if name in ONE:
         for n in (3, 8):
-            assert ef.check_grads(lambda x, n=n: transform(x, n=n, axis=0, norm=norm), [x], order=1) is None
+            ef.check_grads(lambda x, n=n: transform(x, n=n, axis=0, norm=norm), [x], order=1)
 
 
 def test_a_filter_written_for_numpy_has_a_gradient() -> None:
@@ -111,7 +111,7 @@ def test_a_filter_written_for_numpy_has_a_gradient() -> None:
         (lambda: ef.fft.fft(ef.ones(3), n=2.5), DTypeError, "integer, got 2.5"),
         (lambda: ef.fft.fft(ef.ones(3), axis=1), ShapeError, "fft: axis 1 is out of range"),
         (lambda: ef.fft.fft(1.0), ShapeError, "no axes"),
-        (lambda: ef.fft.fft(ef.ones(3), norm="unit"), ShapeError, "norm is one of 'backward'"),
+        (lambda: ef.fft.fft(ef.ones(3), norm="unit"), ArgumentError, "norm is one of 'backward'"),
         (lambda: ef.fft.rfft(ef.ones(3, dtype=ef.complex128)), DTypeError, "rfft: expected real numbers.*see fft"),
         (lambda: ef.fft.irfft(ef.ones(1)), ShapeError, "irfft"),
         (lambda: ef.fft.fftn(ef.ones((2, 2)), s=(1,), axes=(0, 1)), ShapeError, "1 lengths in s, but 2 axes"),

@@ -54,6 +54,9 @@ CALL_BACK = {
     "ef.apply_over_axes",
     "ef.fromfunction",
     "ef.mask_indices",
+    "ef.nn.Conv2D",
+    "ef.nn.Embedding",
+    "ef.nn.Linear",
     "ef.pad",
     "ef.piecewise",
 }
@@ -286,6 +289,63 @@ def test_invalid_calls_raise_our_errors_only(name: str, data: st.DataObject) -> 
     function = resolve(name)
     call = data.draw(odd_calls(CALLS[name], function))
     attempt(call, function, None if name in DIFFERENT else NUMPY.get(function))
+
+
+# --- classes -----------------------------------------------------------------------------------
+
+VARIABLES = "[ef.Variable([1.0, 2.0])]"
+CONSTRUCTORS = {
+    "ef.nn.BatchNorm": ("3",), "ef.nn.Conv2D": ("2", "4", "3"), "ef.nn.Dropout": ("0.5",),
+    "ef.nn.Embedding": ("3", "2"), "ef.nn.Flatten": (), "ef.nn.LSTM": ("3", "2"), "ef.nn.LayerNorm": ("3",),
+    "ef.nn.Linear": ("3", "2"), "ef.nn.MaxPool2D": ("2",), "ef.nn.Module": (), "ef.nn.Sequential": ("ef.nn.relu",),
+    "ef.optim.Adam": (VARIABLES,), "ef.optim.AdamW": (VARIABLES,), "ef.optim.DynamicLossScale": (),
+    "ef.optim.LossScale": (), "ef.optim.Optimizer": (VARIABLES, "0.1"), "ef.optim.SGD": (VARIABLES, "0.1"),
+}  # fmt: skip
+
+
+def test_every_class_is_constructed() -> None:
+    spaces = {"ef.nn": ef.nn, "ef.optim": ef.optim}
+    classes = {
+        f"{s}.{n}" for s, module in spaces.items() for n in module.__all__ if inspect.isclass(getattr(module, n))
+    }
+    assert classes == set(CONSTRUCTORS)
+    for name, args in CONSTRUCTORS.items():
+        assert attempt(Call(name, args), resolve(name))
+
+
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+@given(data=st.data())
+def test_invalid_constructions_raise_our_errors_only(name: str, data: st.DataObject) -> None:
+    attempt(data.draw(odd_calls(Call(name, CONSTRUCTORS[name]), resolve(name))), resolve(name))
+
+
+# --- transformations ----------------------------------------------------------------------------
+
+X = "[ef.asarray([1.0, 2.0])]"
+# What is called beside the function, and which arguments are replaced.
+TRANSFORMATIONS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "ef.check_grads": ({"args": X}, ("seed", "step", "tolerance")),
+    "ef.grad": ({}, ("argnums", "has_aux")),
+    "ef.hessian": ({}, ("argnums", "chunk_size")),
+    "ef.hvp": ({"primals": X, "vectors": X}, ("primals", "vectors")),
+    "ef.jacobian": ({}, ("argnums", "mode", "chunk_size")),
+    "ef.jvp": ({"primals": X, "tangents": X}, ("primals", "tangents")),
+    "ef.value_and_grad": ({}, ("argnums", "has_aux")),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+@given(data=st.data())
+def test_invalid_arguments_of_transformations_raise_our_errors_only(name: str, data: st.DataObject) -> None:
+    arguments, replaced = TRANSFORMATIONS[name]
+    call = Call(name, (), arguments)
+    call = call.with_argument(data.draw(st.sampled_from(replaced)), data.draw(st.sampled_from(ODD)))
+
+    def run(**kwargs: Any) -> Any:
+        made = resolve(name)(lambda *args: ef.sum(args[0] * args[0]) if args else ef.zeros(()), **kwargs)
+        return made(ef.asarray([1.0, 2.0])) if callable(made) else made
+
+    attempt(call, run)
 
 
 # --- with Tensors and Variables, on a tape ------------------------------------------------------

@@ -307,8 +307,8 @@ def test_master_weights_add_up_small_steps() -> None:
             optimizer.apply([ef.asarray([1.0])])
         assert float(w.value[0]) == pytest.approx(expected, abs=4e-3)
     w = ef.Variable(1.0, dtype=ef.float16)  # without axes
-    optimizer = ef.optim.AdamW([w], learning_rate=0.5, master_weights=True)
-    optimizer.apply([ef.asarray(1.0)])
+    decaying = ef.optim.AdamW([w], learning_rate=0.5, master_weights=True)
+    decaying.apply([ef.asarray(1.0)])
     assert float(w) == pytest.approx(0.495, abs=1e-3)
 
 

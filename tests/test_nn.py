@@ -12,7 +12,7 @@ import pytest
 
 import eagerflow as ef
 from eagerflow import nn
-from eagerflow.errors import DTypeError, IndexOutOfBoundsError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, IndexOutOfBoundsError, ShapeError
 
 
 class Block(nn.Module):
@@ -137,9 +137,9 @@ def test_layers_refuse_what_does_not_fit() -> None:
         nn.Linear(0, 2)
     with pytest.raises(DTypeError, match="integer"):
         nn.Linear(2.5, 2)
-    with pytest.raises(ValueError, match="rate"):
+    with pytest.raises(ArgumentError, match="rate"):
         nn.Dropout(1.0)
-    with pytest.raises(TypeError, match="called"):
+    with pytest.raises(DTypeError, match="called"):
         nn.Sequential(3)
 
 

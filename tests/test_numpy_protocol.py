@@ -105,7 +105,7 @@ def test_asarray_gives_the_values() -> None:
     copied = np.array(t)
     copied[0, 0] = 9
     assert t[0, 0].item() == 0.5
-    with pytest.raises(ValueError, match="needs a copy"):
+    with pytest.raises(ef.errors.ArgumentError, match="needs a copy"):
         np.asarray(t, dtype=np.float32, copy=False)
 
 

@@ -170,7 +170,7 @@ def test_what_has_no_derivative_says_so(number: int) -> None:
 # --- ufuncs: drawn as their ops draw them -------------------------------------------------------
 
 UFUNCS = [name for name, f in SURFACE.items() if isinstance(f, np.ufunc) and f not in REFUSED]
-OPS = {name: getattr(numpy_functions[SURFACE[name]], "op", None) for name in UFUNCS}
+OPS: dict[str, Any] = {name: getattr(numpy_functions[SURFACE[name]], "op", None) for name in UFUNCS}
 INPUTS = {
     "divmod": (V, W[:1]),
     "float_power": (V**2, W[:1]),

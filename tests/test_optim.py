@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import eagerflow as ef
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 
 CASES = [
     ("SGD", {"momentum": 0.0}, "SGD", {}),
@@ -140,9 +140,9 @@ def test_what_cannot_be_optimized_is_refused() -> None:
     shared = ef.Variable(1.0)
     with pytest.raises(DTypeError, match="twice"):
         ef.optim.SGD([shared, shared], 0.1)
-    with pytest.raises(ValueError, match="nesterov"):
+    with pytest.raises(ArgumentError, match="nesterov"):
         ef.optim.SGD([shared], 0.1, nesterov=True)
-    with pytest.raises(ValueError, match="learning_rate"):
+    with pytest.raises(ArgumentError, match="learning_rate"):
         ef.optim.SGD([shared], -0.1)
 
 
@@ -155,5 +155,5 @@ def test_clip_by_global_norm() -> None:
     np.testing.assert_allclose(clipped["b"][0].numpy(), [[0.8]])
     same, _ = ef.optim.clip_by_global_norm(tree, 10.0)
     np.testing.assert_array_equal(same["b"][0].numpy(), [[4.0]])
-    with pytest.raises(ValueError, match="max_norm"):
+    with pytest.raises(ArgumentError, match="max_norm"):
         ef.optim.clip_by_global_norm(tree, 0.0)

@@ -163,12 +163,24 @@ def test_unused_parts_have_zero_gradient() -> None:
         (lambda: ef.flip(ef.zeros(2), axis=1), "out of range"),
         (lambda: ef.tril(ef.zeros(3)), "expected a matrix"),
         (lambda: ef.pad(ef.zeros(3), -1), "not negative"),
-        (lambda: ef.pad(ef.zeros(3), 1, "sideways"), "mode"),
         (lambda: ef.zeros(-1), "not negative"),
-        (lambda: ef.arange(0, 3, 0), "step"),
     ],
 )
 def test_errors_name_the_op_and_the_line(call: Any, words: str) -> None:
     with pytest.raises(ef.errors.ShapeError, match=words) as caught:
+        call()
+    assert "test_shape.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: ef.pad(ef.zeros(3), 1, "sideways"), "mode"),
+        (lambda: ef.arange(0, 3, 0), "step"),
+        (lambda: ef.reshape(ef.zeros(4), (2, 2), order="K"), "order"),
+    ],
+)
+def test_errors_of_other_arguments_name_the_op_and_the_line(call: Any, words: str) -> None:
+    with pytest.raises(ef.errors.ArgumentError, match=words) as caught:
         call()
     assert "test_shape.py" in str(caught.value)

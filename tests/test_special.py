@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import eagerflow as ef
-from eagerflow.errors import DTypeError, GradientError, MissingExtraError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, GradientError, MissingExtraError, ShapeError
 
 # Values of tables (Abramowitz and Stegun, "Handbook of mathematical functions"; DLMF), to 15 digits.
 TABLE = [
@@ -90,8 +90,8 @@ def test_our_kernels_of_two_inputs_agree_with_scipy() -> None:
         np.testing.assert_allclose(
             getattr(ef.special, name)(x, y).numpy(), getattr(special, name)(x, y), rtol=1e-14, err_msg=name
         )
-    n, k = rng.integers(0, 60, 300), rng.integers(0, 60, 300)
-    np.testing.assert_allclose(ef.special.comb(n, k).numpy(), special.comb(n, k), rtol=1e-14)
+    whole, part = rng.integers(0, 60, 300), rng.integers(0, 60, 300)
+    np.testing.assert_allclose(ef.special.comb(whole, part).numpy(), special.comb(whole, part), rtol=1e-14)
     np.testing.assert_allclose(ef.special.factorial(np.arange(-2, 172)).numpy(), special.factorial(np.arange(-2, 172)))
     np.testing.assert_allclose(ef.special.multigammaln(3 + a, 4).numpy(), special.multigammaln(3 + a, 4))
 
@@ -227,11 +227,11 @@ def test_what_has_no_gradient_says_so() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ShapeError, match="n counts derivatives"):
+    with pytest.raises(ArgumentError, match="n counts derivatives"):
         ef.special.polygamma(-1, 1.0)
     with pytest.raises(DTypeError, match="n holds integers"):
         ef.special.polygamma(1.5, 1.0)
-    with pytest.raises(ShapeError, match="integer from 1"):
+    with pytest.raises(ArgumentError, match="integer from 1"):
         ef.special.multigammaln(3.0, 0)
     with pytest.raises(ShapeError, match="do not broadcast"):
         ef.special.xlogy([1.0, 2.0], [1.0, 2.0, 3.0])
@@ -245,7 +245,7 @@ def test_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     def without(name: str, *args: object, **kwargs: object) -> object:
         if name.startswith("scipy"):
             raise ImportError(name)
-        return real(name, *args, **kwargs)  # type: ignore[arg-type]
+        return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
     for call in (
@@ -287,7 +287,7 @@ def test_matrix_functions(name: str, dtype: str) -> None:
         expected = getattr(library, name)(matrix)
         np.testing.assert_allclose(got, expected, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-6 * (dtype == "float32") + 1e-12)  # fmt: skip # noqa: E501
     if dtype != "float32":
-        assert ef.check_grads(getattr(ef.linalg, name), (ef.asarray(x[0]),), order=2) is None
+        ef.check_grads(getattr(ef.linalg, name), (ef.asarray(x[0]),), order=2)
 
 
 def test_gradient_of_the_exponential_is_the_frechet_derivative() -> None:

@@ -167,7 +167,8 @@ def stacks(op: Op, sample: Sample, seed: int) -> tuple[list[Any], list[int | Non
     size = int(rng.integers(1, 4))
     arrays = [i for i, x in enumerate(sample.inputs) if isinstance(x, np.ndarray)]
     chosen = [i for i in arrays if rng.integers(2)] or arrays
-    inputs, axes = list(sample.inputs), [None] * len(sample.inputs)
+    inputs = list(sample.inputs)
+    axes: list[int | None] = [None] * len(inputs)
     for i in chosen:
         x = sample.inputs[i]
         axes[i] = int(rng.integers(x.ndim + 1))

@@ -179,6 +179,11 @@ def test_custom_gradients_and_checkpoints_inside() -> None:
 
 def test_what_it_refuses() -> None:
     kept: list[Any] = []
+
+    def keep(x: Any) -> Any:
+        kept.append(x)
+        return x
+
     v = ef.Variable(1.0)
     cases: dict[str, tuple[Any, type[Exception]]] = {
         "needs the values": (lambda: ef.vmap(lambda x: x if x > 0 else -x)(W), E.CaptureError),
@@ -195,7 +200,7 @@ def test_what_it_refuses() -> None:
         "asks for axis 3 of a result": (lambda: ef.vmap(lambda x: x, out_axes=3)(W), E.ShapeError),
         "integers and None": (lambda: ef.vmap(lambda x: x, in_axes="a")(W), E.ShapeError),
         "returns arrays, got str": (lambda: ef.vmap(lambda x: "a")(W), E.DTypeError),
-        "after vmap has ended": (lambda: (ef.vmap(lambda x: kept.append(x) or x)(W), kept[0] + 1), E.CaptureError),
+        "after vmap has ended": (lambda: (ef.vmap(keep)(W), kept[0] + 1), E.CaptureError),
         "a Variable has one value": (lambda: ef.vmap(lambda x: v.assign(x))(W), E.CaptureError),
     }
     for match, (function, kind) in cases.items():

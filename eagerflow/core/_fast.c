@@ -1,7 +1,8 @@
 /* The hot path again, in C. `Caller` is a caller of `callers.py` for what most calls are: Tensors
  * and Python numbers on the first CPU device, with no tape or one that records. Everything else,
  * errors included, goes to the Python function that each caller wraps, which remains the
- * definition of what a call means. `pull` is `backward.pull`: one step of the backward walk.
+ * definition of what a call means. `pull` is `backward.pull`: one step of the backward walk;
+ * `sweep` takes the steps that need nothing else.
  *
  * Tensor, Record and Recorder stay Python classes with __slots__; `setup` looks up where their
  * slots lie. Nothing here knows NumPy's C interface: kernels are called as any Python callable.
@@ -15,7 +16,7 @@
 static PyTypeObject *tensor_type, *record_type, *recorder_type;
 static PyObject *array_type, *cpu, *asarray, *plain_dtypes;
 static PyObject *interpreter_variable, *arrays_interpreter; /* see dispatch.py */
-static PyObject *name_shape, *name_dtype, *name_prune;
+static PyObject *name_shape, *name_dtype, *name_prune, *name_arrays;
 
 /* Offsets of slots. */
 static Py_ssize_t t_data, t_device, t_rec;
@@ -439,7 +440,8 @@ setup(PyObject *module, PyObject *args)
     name_shape = PyUnicode_InternFromString("shape");
     name_dtype = PyUnicode_InternFromString("dtype");
     name_prune = PyUnicode_InternFromString("prune");
-    if (name_shape == NULL || name_dtype == NULL || name_prune == NULL) {
+    name_arrays = PyUnicode_InternFromString("arrays");
+    if (name_shape == NULL || name_dtype == NULL || name_prune == NULL || name_arrays == NULL) {
         return NULL;
     }
     /* For the life of the process. */
@@ -523,17 +525,13 @@ fits(PyObject *gradient, PyObject *parent, int *small)
     return result;
 }
 
-static PyObject *
-pull(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static int
+pull_record(PyObject *record, PyObject *g, PyObject *pullbacks, PyObject *gradients, PyObject *needed, PyObject *fit,
+            PyObject *add)
 {
-    if (count != 7 || Py_TYPE(args[0]) != record_type || !PyTuple_Check(args[2]) || !PyDict_Check(args[3])) {
-        PyErr_SetString(PyExc_TypeError, "pull(record, g, pullbacks, gradients, needed, fit, add)");
-        return NULL;
-    }
-    PyObject *record = args[0], *g = args[1], *pullbacks = args[2], *gradients = args[3], *needed = args[4];
-    PyObject *fit = args[5], *add = args[6];
     PyObject *parents = Py_NewRef(SLOT(record, r_parents)), *saved = Py_NewRef(SLOT(record, r_saved));
-    PyObject *gradient = NULL, *result = NULL;
+    PyObject *gradient = NULL;
+    int result = -1;
     Py_ssize_t index, last = PyTuple_GET_SIZE(pullbacks) - 1;
     for (index = 0; index < PyTuple_GET_SIZE(parents); index++) {
         PyObject *parent = PyTuple_GET_ITEM(parents, index);
@@ -589,12 +587,12 @@ pull(PyObject *module, PyObject *const *args, Py_ssize_t count)
         }
         Py_CLEAR(gradient);
     }
-    result = Py_NewRef(Py_None);
+    result = 0;
 done:
     Py_XDECREF(gradient);
     Py_DECREF(parents);
     Py_DECREF(saved);
-    if (result == NULL) {
+    if (result < 0) {
         /* The walk wants to say for which input. */
         PyObject *type, *value, *traceback, *position = PyLong_FromSsize_t(index);
         PyErr_Fetch(&type, &value, &traceback);
@@ -608,8 +606,113 @@ done:
     return result;
 }
 
+static PyObject *
+pull(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 7 || Py_TYPE(args[0]) != record_type || !PyTuple_Check(args[2]) || !PyDict_Check(args[3])) {
+        PyErr_SetString(PyExc_TypeError, "pull(record, g, pullbacks, gradients, needed, fit, add)");
+        return NULL;
+    }
+    if (pull_record(args[0], args[1], args[2], args[3], args[4], args[5], args[6]) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* 1 if `record` is one that `sweep` can pass, with its gradient functions in *pullbacks: a new reference. */
+static int
+is_plain(PyObject *record, PyObject *g, PyObject *recorder, PyObject *inner, PyObject **pullbacks)
+{
+    if (SLOT(record, r_tape) != recorder || SLOT(record, r_device) != cpu || (PyObject *)Py_TYPE(g) != array_type) {
+        return 0;
+    }
+    if (PySet_GET_SIZE(inner)) {
+        int wanted = PySet_Contains(inner, record);
+        if (wanted) {
+            return wanted < 0 ? -1 : 0;
+        }
+    }
+    *pullbacks = PyObject_GetAttr(SLOT(record, r_op), name_arrays);
+    if (*pullbacks == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    if (!PyTuple_CheckExact(*pullbacks)) {
+        Py_CLEAR(*pullbacks);
+        return 0;
+    }
+    return 1;
+}
+
+static PyObject *
+sweep(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 9 || !PyList_CheckExact(args[0]) || !PyLong_Check(args[1]) || Py_TYPE(args[2]) != recorder_type ||
+        !PyDict_CheckExact(args[3]) || !PySet_Check(args[5])) {
+        PyErr_SetString(PyExc_TypeError, "sweep(records, position, recorder, gradients, needed, inner, release, fit, add)");
+        return NULL;
+    }
+    PyObject *records = args[0], *recorder = args[2], *gradients = args[3], *needed = args[4], *inner = args[5];
+    int release = args[6] == Py_True;
+    Py_ssize_t position = PyLong_AsSsize_t(args[1]);
+    if (SLOT(recorder, c_recording) != Py_False) {
+        return PyLong_FromSsize_t(position);
+    }
+    for (; position >= 0 && position < PyList_GET_SIZE(records); position++) {
+        PyObject *record = PyList_GET_ITEM(records, position);
+        if (Py_TYPE(record) != record_type) {
+            break;
+        }
+        PyObject *g = PyDict_GetItemWithError(gradients, record);
+        if (g == NULL && PyErr_Occurred()) {
+            return NULL;
+        }
+        if (g != NULL) {
+            PyObject *pullbacks = NULL;
+            int plain = is_plain(record, g, recorder, inner, &pullbacks);
+            if (plain < 0) {
+                return NULL;
+            }
+            if (!plain) {
+                break;
+            }
+            Py_INCREF(record);
+            Py_INCREF(g);
+            int failed = PyDict_DelItem(gradients, record) < 0 ||
+                         pull_record(record, g, pullbacks, gradients, needed, args[7], args[8]) < 0;
+            Py_DECREF(g);
+            Py_DECREF(pullbacks);
+            if (failed) {
+                /* The walk wants to say in which op. */
+                PyObject *type, *value, *traceback;
+                PyErr_Fetch(&type, &value, &traceback);
+                PyErr_NormalizeException(&type, &value, &traceback);
+                if (value != NULL && PyObject_SetAttrString(value, "_eagerflow_op", SLOT(record, r_op)) < 0) {
+                    PyErr_Clear();
+                }
+                PyErr_Restore(type, value, traceback);
+                Py_DECREF(record);
+                return NULL;
+            }
+            Py_DECREF(record);
+        }
+        if (release && SLOT(record, r_tape) == recorder) {
+            /* What the record kept; what this frees may run Python code. */
+            PyObject *kept = SLOT(record, r_saved);
+            SLOT(record, r_saved) = Py_NewRef(Py_None);
+            Py_XDECREF(kept);
+        }
+    }
+    return PyLong_FromSsize_t(position);
+}
+
 static PyMethodDef module_methods[] = {
     {"pull", (PyCFunction)(void (*)(void))pull, METH_FASTCALL, "pull(record, g, pullbacks, gradients, needed, fit, add)"},
+    {"sweep", (PyCFunction)(void (*)(void))sweep, METH_FASTCALL,
+     "sweep(records, position, recorder, gradients, needed, inner, release, fit, add)"},
     {"setup", setup, METH_VARARGS, "setup(Tensor, Record, Recorder, ndarray, cpu, asarray, dtypes, interpreter, arrays): once, at import."},
     {NULL},
 };

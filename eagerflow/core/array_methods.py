@@ -9,7 +9,7 @@ import numpy as np
 
 from eagerflow.core.leaving import refuse_storing, warn_of_conversion
 from eagerflow.devices import Device
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
     from eagerflow.core.tensor import Tensor
@@ -204,7 +204,7 @@ class ArrayMethods:
         data = value.numpy()
         if dtype is not None and np.dtype(dtype) != data.dtype:
             if copy is False:
-                raise ValueError(f"__array__: a change of dtype from {data.dtype} to {dtype} needs a copy")
+                raise ArgumentError(f"__array__: a change of dtype from {data.dtype} to {dtype} needs a copy")
             return data.astype(dtype)
         return data.copy() if copy else data
 

@@ -48,10 +48,22 @@ def backward(
     needed = _needed(recorder, sources)
     add = partial(_add, set())
     inner = {record for record in sources if record.op is not None}
-    tokens = None
+    tokens = None if recorder.recording else enter_arrays()
+    # A copy, since this tape may record what the walk does.
+    records = recorder.records[::-1]
+    position = 0
     try:
-        # A copy, since this tape may record what the walk does.
-        for record in recorder.records[::-1]:
+        while position < len(records):
+            if tokens is not None:
+                try:
+                    position = sweep(records, position, recorder, gradients, needed, inner, release, _fit, add)
+                except Exception as error:
+                    _note(error, getattr(error, "_eagerflow_op", None))
+                    raise
+                if position >= len(records):
+                    break
+            record = records[position]
+            position += 1
             g = gradients.pop(record, None)
             mine = record.tape is recorder
             if g is None:
@@ -86,7 +98,7 @@ def backward(
                 else:
                     _pull_tensors(record, g, pullbacks, gradients, needed, add)
             except Exception as error:
-                error.add_note(f"in the gradient of {op.name} for input {getattr(error, '_eagerflow_input', '')}")
+                _note(error, op)
                 raise
             if release and mine:
                 record.saved = None  # the parents stay until the end, to tell why a gradient is missing
@@ -97,6 +109,30 @@ def backward(
         if record in gradients:
             found[record] = gradients[record]
     return {record: _lift(_lower(g), record) for record, g in found.items()}
+
+
+def _note(error: Exception, op: Any) -> None:
+    name = getattr(op, "name", "an op")
+    error.add_note(f"in the gradient of {name} for input {getattr(error, '_eagerflow_input', '')}")
+
+
+def sweep(
+    records: list[Record],
+    position: int,
+    recorder: Recorder,
+    gradients: dict[Record, Any],
+    needed: set[Record] | None,
+    inner: set[Record],
+    release: bool,
+    fit: Callable[[Any, Record], Any],
+    add: Callable[[dict[Record, Any], Record, Any], Any],
+) -> int:
+    """Pass records from `position` on while they need nothing but `pull`; return where it stopped.
+
+    In Python it passes none: the loop of `backward` says what is to be done with each. In C it passes those of
+    this tape alone, on the first CPU device, with a bare array as gradient, that are no source.
+    """
+    return position
 
 
 def pull(
@@ -136,7 +172,7 @@ def pull(
 
 
 if fast is not None:
-    pull = fast.pull
+    pull, sweep = fast.pull, fast.sweep
 
 
 def _pull_tensors(

@@ -201,7 +201,7 @@ def set_default_dtype(dtype: Any) -> None:
     >>> ef.set_default_dtype(ef.float64)
     """
     global _default_float, _default_complex
-    chosen = np.dtype(dtype)
+    chosen = as_dtype(dtype)
     if not is_inexact(chosen) or chosen.kind == "c":
         raise DTypeError(f"set_default_dtype: expected a real floating-point dtype, got {chosen}")
     _default_float = chosen

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Tensor, Variable, default_dtype
+from eagerflow.core import Tensor, Variable
 from eagerflow.errors import ShapeError
 from eagerflow.nn import initializers
-from eagerflow.nn.module import Module, cast_input, size_of
+from eagerflow.nn.module import Module, cast_input, dtype_of, size_of
+from eagerflow.ops.checked import a_function, flag, sequence
 from eagerflow.ops.networks.convolution import conv2d
 
 
@@ -35,7 +36,9 @@ class Conv2D(Module):
     Raises
     ------
     ShapeError
-        Channels do not divide into groups.
+        A size below 1; channels do not divide into groups.
+    DTypeError
+        A size that is no integer, a dtype that is not floating-point, or an initializer that is no function.
 
     Examples
     --------
@@ -62,17 +65,20 @@ class Conv2D(Module):
         groups = size_of("Conv2D", "groups", groups)
         if inputs % groups or outputs % groups:
             raise ShapeError(f"Conv2D: {inputs} input and {outputs} output channels do not divide into {groups} groups")
-        sides = (kernel, kernel) if isinstance(kernel, int | np.integer) else tuple(kernel)
+        several = not isinstance(kernel, int | np.integer)
+        sides = tuple(sequence(kernel, "Conv2D", "kernel")) if several else (kernel, kernel)
         if len(sides) != 2:
             raise ShapeError(f"Conv2D: expected a kernel of two sides, got {kernel!r}")
         sides = tuple(size_of("Conv2D", "kernel", side) for side in sides)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        dtype = dtype or default_dtype()
+        dtype = dtype_of("Conv2D", dtype)
         area = math.prod(sides)
         shape = (outputs, inputs // groups, *sides)
         fans = (inputs // groups * area, outputs // groups * area)
+        with_bias = flag(bias, "Conv2D", "bias")
+        a_function(initializer, "Conv2D", "initializer")
         self.weight = Variable(initializer(shape, dtype, *fans), name="weight")
-        self.bias = Variable(initializers.zeros((outputs,), dtype), name="bias") if bias else None
+        self.bias = Variable(initializers.zeros((outputs,), dtype), name="bias") if with_bias else None
 
     def __call__(self, x: Any) -> Tensor:
         """Compute the layer.

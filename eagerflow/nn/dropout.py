@@ -7,7 +7,7 @@ from typing import Any
 from eagerflow import devices, random
 from eagerflow.core import Tensor, convert, default_dtype, is_inexact
 from eagerflow.core.explain import describe, user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError
 from eagerflow.nn.module import Module
 from eagerflow.ops.checked import flag, number
 
@@ -15,8 +15,13 @@ from eagerflow.ops.checked import flag, number
 def _checked(rate: Any, name: str) -> float:
     chosen: float = number(rate, name, "rate")
     if not 0 <= chosen < 1:
-        raise ShapeError(f"{name}: expected a rate from 0 to below 1, got {rate!r}\n  at {user_line()}")
+        raise ArgumentError(f"{name}: expected a rate from 0 to below 1, got {rate!r}\n  at {user_line()}")
     return chosen
+
+
+def _check_generator(generator: Any, name: str) -> None:
+    if generator is not None and not isinstance(generator, random.Generator):
+        raise DTypeError(f"{name}: generator is a Generator, got {describe(generator)}\n  at {user_line()}")
 
 
 def dropout(x: Any, rate: float = 0.5, training: bool = True, generator: random.Generator | None = None) -> Tensor:
@@ -42,10 +47,10 @@ def dropout(x: Any, rate: float = 0.5, training: bool = True, generator: random.
 
     Raises
     ------
-    ShapeError
+    ArgumentError
         The rate is out of range.
     DTypeError
-        The rate is no number.
+        The rate is no number, or `generator` no Generator.
 
     Examples
     --------
@@ -56,8 +61,7 @@ def dropout(x: Any, rate: float = 0.5, training: bool = True, generator: random.
     Tensor([1., 1.])
     """
     rate = _checked(rate, "dropout")
-    if generator is not None and not isinstance(generator, random.Generator):
-        raise DTypeError(f"dropout: generator is a Generator, got {describe(generator)}\n  at {user_line()}")
+    _check_generator(generator, "dropout")
     x = convert(x)
     if not flag(training, "dropout", "training") or not rate:
         return x
@@ -81,10 +85,10 @@ class Dropout(Module):
 
     Raises
     ------
-    ShapeError
+    ArgumentError
         The rate is out of range.
     DTypeError
-        The rate is no number.
+        The rate is no number, or `generator` no Generator.
 
     Examples
     --------
@@ -96,6 +100,7 @@ class Dropout(Module):
 
     def __init__(self, rate: float = 0.5, generator: random.Generator | None = None) -> None:
         self.rate = _checked(rate, "Dropout")
+        _check_generator(generator, "Dropout")
         self.generator = generator
 
     def __call__(self, x: Any) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from eagerflow.core import Tensor, Variable, default_dtype
+from eagerflow.core import Tensor, Variable
 from eagerflow.nn import initializers
-from eagerflow.nn.module import Module, size_of
+from eagerflow.nn.module import Module, dtype_of, size_of
+from eagerflow.ops.checked import a_function
 from eagerflow.ops.networks.embedding import embedding
 
 
@@ -24,6 +25,13 @@ class Embedding(Module):
     initializer : callable, optional
         How `weight`, of shape ``(count, size)``, starts; normal with standard deviation 1 if not given.
 
+    Raises
+    ------
+    ShapeError
+        A size below 1.
+    DTypeError
+        A size that is no integer, a dtype that is not floating-point, or an initializer that is no function.
+
     Examples
     --------
     >>> import eagerflow as ef
@@ -36,8 +44,10 @@ class Embedding(Module):
         self, count: int, size: int, dtype: Any = None, initializer: initializers.Initializer | None = None
     ) -> None:
         count, size = size_of("Embedding", "count", count), size_of("Embedding", "size", size)
-        draw = initializer or initializers.normal()
-        self.weight = Variable(draw((count, size), dtype or default_dtype(), count, size), name="weight")
+        dtype = dtype_of("Embedding", dtype)
+        draw = initializers.normal() if initializer is None else initializer
+        a_function(draw, "Embedding", "initializer")
+        self.weight = Variable(draw((count, size), dtype, count, size), name="weight")
 
     def __call__(self, ids: Any) -> Tensor:
         """Look up.

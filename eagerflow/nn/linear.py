@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from eagerflow.core import Tensor, Variable, default_dtype
+from eagerflow.core import Tensor, Variable
 from eagerflow.errors import ShapeError
 from eagerflow.nn import initializers
-from eagerflow.nn.module import Module, cast_input, size_of
+from eagerflow.nn.module import Module, cast_input, dtype_of, size_of
+from eagerflow.ops.checked import a_function, flag
 
 
 class Linear(Module):
@@ -23,6 +24,13 @@ class Linear(Module):
         Dtype of weights and output; inputs are cast to it. The default dtype if not given.
     initializer : callable
         How `weight`, of shape ``(inputs, outputs)``, starts; `bias` starts at zero.
+
+    Raises
+    ------
+    ShapeError
+        A size below 1.
+    DTypeError
+        A size that is no integer, a dtype that is not floating-point, or an initializer that is no function.
 
     Examples
     --------
@@ -41,9 +49,11 @@ class Linear(Module):
         initializer: initializers.Initializer = initializers.glorot_uniform,
     ) -> None:
         inputs, outputs = size_of("Linear", "inputs", inputs), size_of("Linear", "outputs", outputs)
-        dtype = dtype or default_dtype()
+        dtype = dtype_of("Linear", dtype)
+        with_bias = flag(bias, "Linear", "bias")
+        a_function(initializer, "Linear", "initializer")
         self.weight = Variable(initializer((inputs, outputs), dtype, inputs, outputs), name="weight")
-        self.bias = Variable(initializers.zeros((outputs,), dtype), name="bias") if bias else None
+        self.bias = Variable(initializers.zeros((outputs,), dtype), name="bias") if with_bias else None
 
     def __call__(self, x: Any) -> Tensor:
         """Compute the layer.

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Tensor, Variable, convert, default_dtype, wrap
-from eagerflow.errors import ShapeError
+from eagerflow.core import Tensor, Variable, convert, wrap
+from eagerflow.errors import ArgumentError, ShapeError
 from eagerflow.nn import initializers
 from eagerflow.nn.dropout import dropout
-from eagerflow.nn.module import Module, cast_input, size_of
+from eagerflow.nn.module import Module, cast_input, dtype_of, size_of
+from eagerflow.ops.checked import flag, number
 from eagerflow.ops.networks.lstm import lstm
 
 State = list[tuple[Tensor, Tensor]]
@@ -43,8 +44,12 @@ class LSTM(Module):
 
     Raises
     ------
-    ValueError
+    ShapeError
+        A size below 1.
+    ArgumentError
         The dropout rate is out of range.
+    DTypeError
+        A size or the rate is no number, or the dtype is not floating-point.
 
     Notes
     -----
@@ -72,12 +77,13 @@ class LSTM(Module):
     ) -> None:
         inputs, size = size_of("LSTM", "inputs", inputs), size_of("LSTM", "size", size)
         layers = size_of("LSTM", "layers", layers)
+        dropout = number(dropout, "LSTM", "dropout")
         if not 0 <= dropout < 1:
-            raise ValueError(f"LSTM: expected a dropout rate from 0 to below 1, got {dropout!r}")
+            raise ArgumentError(f"LSTM: expected a dropout rate from 0 to below 1, got {dropout!r}")
         self.size = size
-        self.batch_first = bool(batch_first)
+        self.batch_first = flag(batch_first, "LSTM", "batch_first")
         self.dropout = dropout
-        dtype = dtype or default_dtype()
+        dtype = dtype_of("LSTM", dtype)
         self.layers = [_Weights(inputs if not layer else size, size, dtype) for layer in range(layers)]
 
     def __call__(self, x: Any, state: Sequence[tuple[Any, Any]] | None = None) -> tuple[Tensor, State]:

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import optree
 
-from eagerflow.core import ArrayMethods, Tensor, Variable, convert
+from eagerflow.core import ArrayMethods, Tensor, Variable, convert, default_dtype, is_inexact
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.arrays.conversion import check_dtype
+from eagerflow.ops.checked import integer
 
 # The registry that everybody's tree functions use (the name has two underscores, which classes mangle).
 _NAMESPACE = optree.registry.__GLOBAL_NAMESPACE
@@ -314,10 +316,18 @@ def cast_input(x: Any, dtype: Any) -> Tensor:
     return x if x.dtype == dtype or x.dtype.kind == "c" else x.astype(dtype)
 
 
+def dtype_of(layer: str, dtype: Any) -> np.dtype[Any]:
+    """Return the dtype of a layer's weights: the default one for None."""
+    chosen = default_dtype() if dtype is None else check_dtype(dtype, layer)
+    if not is_inexact(chosen):
+        raise DTypeError(f"{layer}: expected a floating-point dtype, got {chosen}\n  at {user_line()}")
+    return chosen
+
+
 def size_of(layer: str, name: str, value: Any) -> int:
     """Return `value` as an int of 1 or more."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise DTypeError(f"{layer}: expected {name} to be an integer, got {value!r}")
     if value < 1:
         raise ShapeError(f"{layer}: expected {name} of 1 or more, got {value}")
-    return int(value)
+    return integer(value, layer, name)

@@ -6,12 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Tensor, Variable, default_dtype
-from eagerflow.errors import ShapeError
+from eagerflow.core import Tensor, Variable
+from eagerflow.errors import ArgumentError, ShapeError
 from eagerflow.nn import initializers
-from eagerflow.nn.module import Module, cast_input, size_of
+from eagerflow.nn.module import Module, cast_input, dtype_of, size_of
 from eagerflow.ops.arrays.conversion import stop_gradient
+from eagerflow.ops.checked import integer, number, sequence
 from eagerflow.ops.networks.normalization import batch_norm, batch_norm_inference, layer_norm
+
+
+def _eps(eps: Any, layer: str) -> float:
+    chosen: float = number(eps, layer, "eps")
+    if not chosen >= 0:
+        raise ArgumentError(f"{layer}: expected eps of 0 or more, got {eps!r}")
+    return chosen
 
 
 class BatchNorm(Module):
@@ -35,8 +43,12 @@ class BatchNorm(Module):
 
     Raises
     ------
-    ValueError
-        The momentum is out of range.
+    ShapeError
+        `channels` is below 1.
+    ArgumentError
+        `momentum` or `eps` is out of range.
+    DTypeError
+        A number is none, or the dtype is not floating-point.
 
     Notes
     -----
@@ -55,10 +67,11 @@ class BatchNorm(Module):
         self, channels: int, axis: int = 1, momentum: float = 0.9, eps: float = 1e-5, dtype: Any = None
     ) -> None:
         shape = (size_of("BatchNorm", "channels", channels),)
+        momentum = number(momentum, "BatchNorm", "momentum")
         if not 0 <= momentum <= 1:
-            raise ValueError(f"BatchNorm: expected momentum from 0 to 1, got {momentum!r}")
-        dtype = dtype or default_dtype()
-        self.axis, self.momentum, self.eps = axis, momentum, eps
+            raise ArgumentError(f"BatchNorm: expected momentum from 0 to 1, got {momentum!r}")
+        dtype = dtype_of("BatchNorm", dtype)
+        self.axis, self.momentum, self.eps = integer(axis, "BatchNorm", "axis"), momentum, _eps(eps, "BatchNorm")
         self.weight = Variable(initializers.ones(shape, dtype), name="weight")
         self.bias = Variable(initializers.zeros(shape, dtype), name="bias")
         self.mean = Variable(initializers.zeros(shape, dtype), trainable=False, name="mean")
@@ -117,6 +130,15 @@ class LayerNorm(Module):
     dtype : dtype, optional
         Dtype of weights and output; inputs are cast to it. The default dtype if not given.
 
+    Raises
+    ------
+    ShapeError
+        A length below 1, or no axes.
+    ArgumentError
+        `eps` is negative.
+    DTypeError
+        A number is none, or the dtype is not floating-point.
+
     Examples
     --------
     >>> import eagerflow as ef
@@ -126,10 +148,12 @@ class LayerNorm(Module):
     """
 
     def __init__(self, shape: int | tuple[int, ...], eps: float = 1e-5, dtype: Any = None) -> None:
-        sides = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+        sides = (shape,) if isinstance(shape, int | np.integer) else tuple(sequence(shape, "LayerNorm", "shape"))
         sides = tuple(size_of("LayerNorm", "shape", side) for side in sides)
-        dtype = dtype or default_dtype()
-        self.eps = eps
+        if not sides:
+            raise ShapeError("LayerNorm: expected one axis or more in shape, got none")
+        dtype = dtype_of("LayerNorm", dtype)
+        self.eps = _eps(eps, "LayerNorm")
         self.weight = Variable(initializers.ones(sides, dtype), name="weight")
         self.bias = Variable(initializers.zeros(sides, dtype), name="bias")
 

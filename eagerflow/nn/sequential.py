@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from eagerflow.errors import DTypeError
 from eagerflow.nn.module import Module
 
 
@@ -15,6 +16,11 @@ class Sequential(Module):
     ----------
     *layers : callable
         Modules and plain functions.
+
+    Raises
+    ------
+    DTypeError
+        A layer cannot be called.
 
     Examples
     --------
@@ -32,7 +38,7 @@ class Sequential(Module):
     def __init__(self, *layers: Callable[[Any], Any]) -> None:
         for position, layer in enumerate(layers):
             if not callable(layer):
-                raise TypeError(f"Sequential: expected layers that can be called, got {layer!r:.60} at {position}")
+                raise DTypeError(f"Sequential: expected layers that can be called, got {layer!r:.60} at {position}")
         self.layers: list[Any] = list(layers)
 
     def __call__(self, x: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from eagerflow.errors import ArgumentError
 from eagerflow.optim.optimizer import Optimizer, Schedule, _number
 
 
@@ -27,8 +28,10 @@ class Adam(Optimizer):
 
     Raises
     ------
-    ValueError
+    ArgumentError
         A number outside its range.
+    DTypeError
+        As `Optimizer`.
 
     Examples
     --------
@@ -57,7 +60,7 @@ class Adam(Optimizer):
         self.beta2 = _number(kind, "beta2", beta2)
         self.epsilon = _number(kind, "epsilon", epsilon)
         if self.beta1 >= 1 or self.beta2 >= 1:
-            raise ValueError(f"{kind}: expected beta1 and beta2 below 1, got {beta1} and {beta2}")
+            raise ArgumentError(f"{kind}: expected beta1 and beta2 below 1, got {beta1} and {beta2}")
         super().__init__(variables, learning_rate, master_weights)
 
     def _constants(self, step: int, rate: float) -> tuple[float, ...]:
@@ -104,8 +107,10 @@ class AdamW(Adam):
 
     Raises
     ------
-    ValueError
+    ArgumentError
         A number outside its range.
+    DTypeError
+        As `Optimizer`.
 
     Examples
     --------

@@ -9,7 +9,7 @@ import optree
 
 from eagerflow.core import Tensor, convert, is_inexact
 from eagerflow.core.explain import user_line
-from eagerflow.errors import ShapeError
+from eagerflow.errors import ArgumentError
 from eagerflow.ops.checked import number
 from eagerflow.ops.precision import is_low
 
@@ -35,7 +35,7 @@ def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
 
     Raises
     ------
-    ShapeError
+    ArgumentError
         `max_norm` is not above 0.
     DTypeError
         It is no number, or a leaf of the gradients is none.
@@ -49,7 +49,7 @@ def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
     """
     max_norm = number(max_norm, "clip_by_global_norm", "max_norm")
     if not max_norm > 0:
-        raise ShapeError(f"clip_by_global_norm: expected max_norm above 0, got {max_norm!r}\n  at {user_line()}")
+        raise ArgumentError(f"clip_by_global_norm: expected max_norm above 0, got {max_norm!r}\n  at {user_line()}")
     leaves = [convert(g) for g in optree.tree_leaves(gradients)]
     total: Any = 0.0
     for g in leaves:

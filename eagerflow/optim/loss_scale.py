@@ -12,6 +12,8 @@ import numpy as np
 import optree
 
 from eagerflow.core import Tensor, Variable, convert
+from eagerflow.errors import ArgumentError
+from eagerflow.ops.checked import integer, number
 from eagerflow.ops.precision import is_low
 from eagerflow.optim.optimizer import Optimizer
 
@@ -29,8 +31,10 @@ class LossScale:
 
     Raises
     ------
-    ValueError
+    ArgumentError
         The factor is not above 0.
+    DTypeError
+        It is no number.
 
     Examples
     --------
@@ -164,8 +168,10 @@ class DynamicLossScale(LossScale):
 
     Raises
     ------
-    ValueError
+    ArgumentError
         A number outside its range.
+    DTypeError
+        Something else than a number.
 
     Examples
     --------
@@ -188,14 +194,14 @@ class DynamicLossScale(LossScale):
         least: float = 1.0,
     ) -> None:
         super().__init__(scale)
-        if int(growth_interval) < 1 or not growth_factor > 1 or not 0 < backoff_factor < 1:
-            raise ValueError(
+        self.growth_interval = integer(growth_interval, "DynamicLossScale", "growth_interval")
+        self.growth_factor = float(number(growth_factor, "DynamicLossScale", "growth_factor"))
+        self.backoff_factor = float(number(backoff_factor, "DynamicLossScale", "backoff_factor"))
+        if self.growth_interval < 1 or not self.growth_factor > 1 or not 0 < self.backoff_factor < 1:
+            raise ArgumentError(
                 "DynamicLossScale: expected growth_interval of 1 or more, growth_factor above 1 and backoff_factor "
                 f"between 0 and 1, got {growth_interval!r}, {growth_factor!r} and {backoff_factor!r}"
             )
-        self.growth_interval = int(growth_interval)
-        self.growth_factor = float(growth_factor)
-        self.backoff_factor = float(backoff_factor)
         self.least = _positive("least", least)
         self._good_steps = Variable(0, trainable=False, name="good_steps")
 
@@ -216,7 +222,7 @@ class DynamicLossScale(LossScale):
 
 
 def _positive(name: str, value: Any) -> float:
-    number = float(value)
-    if not 0 < number < float("inf"):
-        raise ValueError(f"LossScale: expected {name} above 0 and finite, got {value!r}")
-    return number
+    chosen = float(number(value, "LossScale", name))
+    if not 0 < chosen < float("inf"):
+        raise ArgumentError(f"LossScale: expected {name} above 0 and finite, got {value!r}")
+    return chosen

@@ -9,8 +9,9 @@ import numpy as np
 import optree
 
 from eagerflow.core import ArrayMethods, Variable, convert, is_exclusive, is_inexact, wrap
-from eagerflow.errors import DeviceError, DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from eagerflow.nn.module import Module, walk
+from eagerflow.ops.checked import flag, number
 from eagerflow.ops.precision import is_low
 
 # Elements that one round of an update works on: few enough that all its arrays stay in the cache.
@@ -35,7 +36,10 @@ class Optimizer:
     Raises
     ------
     DTypeError
-        There is something else than trainable floating-point Variables among them, or nothing.
+        There is something else than trainable floating-point Variables among them, or nothing; a learning rate
+        that is no number.
+    ArgumentError
+        A negative learning rate.
 
     Notes
     -----
@@ -70,6 +74,7 @@ class Optimizer:
         else:
             named = list(walk(variables))
         kind = type(self).__name__
+        master_weights = flag(master_weights, kind, "master_weights")
         for name, v in named:
             if not isinstance(v, Variable) or not v.trainable:
                 raise DTypeError(f"{kind}: expected trainable Variables, got {v!r:.60} at {name or 'the top'}")
@@ -236,7 +241,7 @@ def _in_blocks(update: Any, constants: tuple[float, ...], *arrays: Any) -> None:
 
 
 def _number(kind: str, name: str, value: Any) -> float:
-    number = float(value)
-    if not number >= 0:
-        raise ValueError(f"{kind}: expected {name} of 0 or more, got {value!r}")
-    return number
+    chosen = float(number(value, kind, name))
+    if not chosen >= 0:
+        raise ArgumentError(f"{kind}: expected {name} of 0 or more, got {value!r}")
+    return chosen

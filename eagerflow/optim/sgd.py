@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from eagerflow.errors import ArgumentError
+from eagerflow.ops.checked import flag
 from eagerflow.optim.optimizer import Optimizer, Schedule, _number
 
 
@@ -28,8 +30,10 @@ class SGD(Optimizer):
 
     Raises
     ------
-    ValueError
+    ArgumentError
         `nesterov` without momentum, or a negative number.
+    DTypeError
+        As `Optimizer`.
 
     Examples
     --------
@@ -51,11 +55,11 @@ class SGD(Optimizer):
         master_weights: bool = False,
     ) -> None:
         self.momentum = _number("SGD", "momentum", momentum)
-        self.nesterov = bool(nesterov)
+        self.nesterov = flag(nesterov, "SGD", "nesterov")
         self.weight_decay = _number("SGD", "weight_decay", weight_decay)
-        if nesterov and not momentum:
-            raise ValueError("SGD: nesterov needs momentum; give for example momentum=0.9")
-        self.slots = ("velocity",) if momentum else ()
+        if self.nesterov and not self.momentum:
+            raise ArgumentError("SGD: nesterov needs momentum; give for example momentum=0.9")
+        self.slots = ("velocity",) if self.momentum else ()
         super().__init__(variables, learning_rate, master_weights)
 
     def _constants(self, step: int, rate: float) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from eagerflow import devices
 from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, default_dtype, implements, wrap
 from eagerflow.core.explain import user_line
 from eagerflow.devices import Device
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import check_dtype, to_device
 from eagerflow.ops.arrays.shape import as_shape, broadcast_to
 from eagerflow.ops.checked import flag, integer
@@ -82,7 +82,9 @@ def asarray(x: Any, /, dtype: Any = None, *, device: str | Device | None = None,
     DTypeError
         `x` holds something that is no number.
     ShapeError
-        Nested sequences of unequal lengths; `copy` is False, but the values must be copied.
+        Nested sequences of unequal lengths.
+    ArgumentError
+        `copy` is False, but the values must be copied.
 
     Examples
     --------
@@ -100,7 +102,7 @@ def asarray(x: Any, /, dtype: Any = None, *, device: str | Device | None = None,
         if not owned or (
             device is not None and isinstance(x, ArrayMethods) and x._read().device is not devices.find(device)
         ):
-            raise ShapeError(
+            raise ArgumentError(
                 f"asarray: copy=False, but {type(x).__name__} cannot become this Tensor without a copy"
                 f"\n  at {user_line()}"
             )
@@ -132,7 +134,7 @@ def array(
 
     Raises
     ------
-    DTypeError, ShapeError
+    DTypeError, ShapeError, ArgumentError
         As `asarray`.
 
     Examples
@@ -179,7 +181,9 @@ def from_dlpack(x: Any, /, *, device: str | Device | None = None, copy: bool | N
         copy = flag(copy, "from_dlpack", "copy")
     if isinstance(x, ArrayMethods):
         if copy is False and device is not None and devices.find(device) is not x.device:
-            raise ShapeError(f"from_dlpack: copy=False, but {device} is not where the values are\n  at {user_line()}")
+            raise ArgumentError(
+                f"from_dlpack: copy=False, but {device} is not where the values are\n  at {user_line()}"
+            )
         return convert(x, None, device, copy)
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise DTypeError(
@@ -195,7 +199,9 @@ def from_dlpack(x: Any, /, *, device: str | Device | None = None, copy: bool | N
     if copy is False:
         home = devices.find(f"{name}:{source.index_of(shared)}")
         if device is not None and devices.find(device) is not home:
-            raise ShapeError(f"from_dlpack: copy=False, but {device} is not where the values are\n  at {user_line()}")
+            raise ArgumentError(
+                f"from_dlpack: copy=False, but {device} is not where the values are\n  at {user_line()}"
+            )
         return wrap(shared, home)
     made = convert(shared.copy(), copy=False)
     return made if device is None else to_device(made, device)

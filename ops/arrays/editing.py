@@ -292,7 +292,9 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Tensor:
     Raises
     ------
     ShapeError
-        An axis is out of range; unknown `trim`.
+        An axis is out of range.
+    ArgumentError
+        Unknown `trim`.
 
     Examples
     --------

@@ -205,7 +205,9 @@ def meshgrid(*arrays: Any, copy: bool = True, sparse: bool = False, indexing: st
     Raises
     ------
     ShapeError
-        An input has more than one axis; unknown `indexing`.
+        An input has more than one axis.
+    ArgumentError
+        Unknown `indexing`.
 
     Examples
     --------

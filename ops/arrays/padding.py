@@ -10,7 +10,7 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.joining import concat, stack
 from eagerflow.ops.arrays.shape import broadcast_to
 from eagerflow.ops.arrays.splitting import unstack
@@ -116,7 +116,9 @@ def pad(
     Raises
     ------
     ShapeError
-        A negative width, or widths that do not fit the axes; an empty axis has no elements to repeat; unknown mode.
+        A negative width, or widths that do not fit the axes; an empty axis has no elements to repeat.
+    ArgumentError
+        Unknown `mode` or `reflect_type`; `stat_length` is not positive.
     DTypeError
         Widths that are no integers; arguments that the mode does not take.
 
@@ -168,7 +170,7 @@ def _lengths(value: Any, x: Tensor) -> tuple[tuple[Any, Any], ...]:
         return ((None, None),) * x.ndim
     pairs = _pairs(value, x.ndim, "stat_length")
     if any(not isinstance(n, int) or n < 1 for pair in pairs for n in pair):
-        raise ShapeError(f"pad: stat_length are positive integers, got {value!r}\n  at {user_line()}")
+        raise ArgumentError(f"pad: stat_length are positive integers, got {value!r}\n  at {user_line()}")
     return pairs
 
 

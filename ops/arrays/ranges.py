@@ -11,7 +11,7 @@ import numpy as np
 from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, default_dtype, implements
 from eagerflow.core.explain import describe, user_line
 from eagerflow.devices import Device
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import check_dtype, stop_gradient
 from eagerflow.ops.arrays.creation import NO_INPUT, create
 from eagerflow.ops.arrays.joining import concat
@@ -73,7 +73,7 @@ def arange(
 
     Raises
     ------
-    ShapeError
+    ArgumentError
         The step is zero.
 
     Examples
@@ -85,7 +85,7 @@ def arange(
     first, last = (0, start) if stop is None else (start, stop)
     numbers = [_scalar(x) for x in (first, last, step)]
     if numbers[2] == 0:
-        raise ShapeError(f"arange: the step is zero\n  at {user_line()}")
+        raise ArgumentError(f"arange: the step is zero\n  at {user_line()}")
     whole = builtins.all(isinstance(x, int) for x in numbers)
     wanted = check_dtype(dtype, "arange") if dtype is not None else np.dtype(np.int64) if whole else default_dtype()
     return create(_arange, device, start=numbers[0], stop=numbers[1], step=numbers[2], dtype=wanted)
@@ -271,7 +271,9 @@ def geomspace(
     Raises
     ------
     ShapeError
-        An end is zero, or they have unlike signs; `num` is negative.
+        `num` is negative.
+    ArgumentError
+        An end is zero, or they have unlike signs.
 
     Examples
     --------
@@ -285,14 +287,14 @@ def geomspace(
     turn = stop_gradient(first / abs(first)) if kind.kind == "c" else stop_gradient(sign(first))
     for end in (first, last):
         if type(end) is Tensor and not np.all(end.numpy()):
-            raise ShapeError(f"geomspace: the ends are not zero, got {start!r} and {stop!r}\n  at {user_line()}")
+            raise ArgumentError(f"geomspace: the ends are not zero, got {start!r} and {stop!r}\n  at {user_line()}")
     if (
         kind.kind != "c"
         and type(turn) is Tensor
         and type(last) is Tensor
         and np.any(np.sign(last.numpy()) != turn.numpy())
     ):
-        raise ShapeError(f"geomspace: the ends have one sign, got {start!r} and {stop!r}\n  at {user_line()}")
+        raise ArgumentError(f"geomspace: the ends have one sign, got {start!r} and {stop!r}\n  at {user_line()}")
     result = turn * 10.0 ** linspace(log10(first / turn), log10(last / turn), num, endpoint=endpoint)
     # The ends exactly.
     if num:

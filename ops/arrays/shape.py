@@ -118,6 +118,8 @@ def reshape(x: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None
     ------
     ShapeError
         The number of elements differs.
+    ArgumentError
+        `order` is neither ``'C'`` nor ``'F'``.
 
     Examples
     --------

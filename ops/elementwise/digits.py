@@ -234,6 +234,8 @@ def packbits(a: Any, /, axis: int | None = None, bitorder: str = "big") -> Tenso
     ------
     ShapeError
         The axis is out of range.
+    ArgumentError
+        Unknown `bitorder`.
     DTypeError
         Neither integers nor booleans.
 
@@ -275,6 +277,8 @@ def unpackbits(a: Any, /, axis: int | None = None, count: int | None = None, bit
     ------
     ShapeError
         The axis is out of range.
+    ArgumentError
+        Unknown `bitorder`.
     DTypeError
         Another dtype than uint8.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, broadcast, convert, implements
 from eagerflow.core.explain import user_line
-from eagerflow.errors import ShapeError
+from eagerflow.errors import ArgumentError
 from eagerflow.ops.elementwise.comparison import isfinite
 
 __all__ = ["clip", "nan_to_num", "where"]
@@ -60,7 +60,9 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     Raises
     ------
     ShapeError
-        The shapes do not broadcast, or only one of `x` and `y` is given.
+        The shapes do not broadcast.
+    ArgumentError
+        Only one of `x` and `y` is given.
 
     Examples
     --------
@@ -70,7 +72,7 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     """
     if x is None or y is None:
         if x is not y:
-            raise ShapeError(f"where: give both x and y, or neither\n  at {user_line()}")
+            raise ArgumentError(f"where: give both x and y, or neither\n  at {user_line()}")
         return convert(condition).nonzero()
     return _where(condition, x, y)
 

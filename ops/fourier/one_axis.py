@@ -52,7 +52,9 @@ def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "bac
     Raises
     ------
     ShapeError
-        The axis is out of range or empty, `n` is not positive, or `norm` is unknown.
+        The axis is out of range or empty, or `n` is not positive.
+    ArgumentError
+        Unknown `norm`.
 
     Examples
     --------
@@ -82,7 +84,7 @@ def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "ba
 
     Raises
     ------
-    ShapeError
+    ShapeError, ArgumentError
         As `fft`.
 
     Examples
@@ -113,7 +115,7 @@ def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "ba
 
     Raises
     ------
-    ShapeError
+    ShapeError, ArgumentError
         As `fft`.
     DTypeError
         Complex numbers.
@@ -152,7 +154,7 @@ def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "b
 
     Raises
     ------
-    ShapeError
+    ShapeError, ArgumentError
         As `fft`.
 
     Examples
@@ -188,7 +190,7 @@ def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "ba
 
     Raises
     ------
-    ShapeError
+    ShapeError, ArgumentError
         As `fft`.
 
     Examples
@@ -219,7 +221,7 @@ def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "b
 
     Raises
     ------
-    ShapeError
+    ShapeError, ArgumentError
         As `fft`.
     DTypeError
         Complex numbers.

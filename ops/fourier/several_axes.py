@@ -85,7 +85,9 @@ def fftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = "backwar
     Raises
     ------
     ShapeError
-        An axis out of range, repeated or empty; `s` does not fit; `norm` is unknown.
+        An axis out of range, repeated or empty; `s` does not fit.
+    ArgumentError
+        Unknown `norm`.
 
     Examples
     --------
@@ -116,7 +118,7 @@ def ifftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = "backwa
 
     Raises
     ------
-    ShapeError
+    ShapeError, ArgumentError
         As `fftn`.
 
     Examples
@@ -148,7 +150,7 @@ def rfftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = "backwa
 
     Raises
     ------
-    ShapeError
+    ShapeError, ArgumentError
         As `fftn`; or there are no axes.
     DTypeError
         Complex numbers.
@@ -187,7 +189,7 @@ def irfftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = "backw
 
     Raises
     ------
-    ShapeError
+    ShapeError, ArgumentError
         As `fftn`; or there are no axes.
 
     Examples
@@ -233,7 +235,7 @@ _TWO = """Return `{of}` over two axes, by default the last.
 
     Raises
     ------
-    ShapeError
+    ShapeError, ArgumentError
         As `{of}`.
 
     Examples

@@ -14,7 +14,8 @@ from eagerflow.ops.axes import one_axis
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import option
 from eagerflow.ops.indexing.batched_indices import ARRAY
-from eagerflow.ops.indexing.indexing import assign, gather, read_indices, read_part, setitem
+from eagerflow.ops.indexing.index import read_indices
+from eagerflow.ops.indexing.indexing import assign, gather, read_part, setitem
 from eagerflow.ops.precision import in_float32
 
 __all__ = ["put_along_axis", "take", "take_along_axis"]
@@ -48,6 +49,8 @@ def take(x: Any, indices: Any, /, axis: int | None = None, *, out: None = None, 
     ------
     IndexOutOfBoundsError
         A position outside the axis.
+    ArgumentError
+        Unknown `mode`.
     DTypeError
         Positions that are no integers.
 

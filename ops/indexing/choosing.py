@@ -101,6 +101,8 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Tenso
     ------
     ShapeError
         Shapes that do not broadcast; no arrays.
+    ArgumentError
+        Unknown `mode`.
     IndexOutOfBoundsError
         A number without an array.
     DTypeError

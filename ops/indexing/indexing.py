@@ -7,137 +7,22 @@ no arrays and give views.
 
 from __future__ import annotations
 
-import operator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, become, convert, is_exclusive, wrap
+from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, become, convert, is_exclusive
 from eagerflow.core.callers import attributed
-from eagerflow.core.explain import describe, explain, two_devices, user_line
+from eagerflow.core.explain import explain, two_devices, user_line
 from eagerflow.core.record import attach
-from eagerflow.devices import CPU0, Device
+from eagerflow.devices import CPU0
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.indexing.batched_indices import ARRAY, assigning, reading, writing
+from eagerflow.ops.indexing.index import checked_index, join_index, plain_slice, shape_rule, split_index
 from eagerflow.ops.precision import in_float32
 
 __all__ = ["getitem", "setitem"]
-
-_BASIC = (int, slice, type(None), type(Ellipsis))
-
-
-def split_index(index: Any, home: Device, name: str = "getitem") -> tuple[tuple[Any, ...], list[Any]]:
-    """Return the template of an index, and the arrays in it as Tensors; those of NumPy go to `home`.
-
-    Raises
-    ------
-    DTypeError
-        It holds something that cannot select: a float, a string.
-    """
-    template: list[Any] = []
-    arrays: list[Any] = []
-    for item in index if type(index) is tuple else (index,):
-        kind = type(item)
-        if kind is slice:
-            template.append(item if _plain_slice(item) else _read_slice(item))
-        elif kind is int or item is None or item is Ellipsis:
-            template.append(item)
-        elif isinstance(item, np.integer):
-            template.append(int(item))
-        else:
-            template.append(ARRAY)
-            arrays.append(read_indices(item, home, name))
-    return tuple(template), arrays
-
-
-def _plain_slice(item: slice) -> bool:
-    return all(part is None or type(part) is int for part in (item.start, item.stop, item.step))
-
-
-def _read_slice(item: slice) -> slice:
-    try:
-        return slice(*[None if part is None else operator.index(part) for part in (item.start, item.stop, item.step)])
-    except TypeError:
-        raise DTypeError(
-            f"getitem: the parts of a slice are integers or None, got {item}\n  at {user_line()}"
-        ) from None
-
-
-def read_indices(item: Any, home: Device, name: str) -> Any:
-    """Return an array in an index as a Tensor.
-
-    Raises
-    ------
-    DTypeError
-        It holds no integers or booleans.
-    """
-    if type(item) is np.ndarray and home is CPU0:
-        array: Any = wrap(item.copy(), CPU0)
-    elif isinstance(item, ArrayMethods):
-        array = item._read()
-    elif isinstance(item, list | tuple) and not len(item):
-        array = convert(np.empty(0, np.intp), None, home)
-    elif isinstance(item, np.ndarray | np.bool_ | bool | list | tuple):
-        array = convert(item, None, home)
-    elif hasattr(item, "dtype"):
-        array = convert(item)
-    else:
-        array = item
-    kind = getattr(getattr(array, "dtype", None), "kind", "O")
-    if kind not in "iub":
-        raise DTypeError(
-            f"{name}: an index is an integer, a slice, ..., None, or an array of integers or booleans, "
-            f"got {describe(array)}; cast it with astype(int)\n  at {user_line()}"
-        )
-    return array
-
-
-def join_index(template: tuple[Any, ...], arrays: Any) -> tuple[Any, ...]:
-    """Put the arrays back into a template."""
-    if not arrays:
-        return template
-    rest = iter(arrays)
-    return tuple([next(rest) if type(item) is str else item for item in template])
-
-
-def _checked(xp: Any, shape: tuple[int, ...], template: tuple[Any, ...], arrays: Any) -> tuple[Any, ...]:
-    """Return the joined index; namespaces that do not check bounds themselves get them checked here."""
-    index = join_index(template, arrays)
-    if xp is not np and arrays:
-        axis = 0
-        used = sum(_axes_of(item) for item in index)
-        for item in index:
-            if item is Ellipsis:
-                axis += len(shape) - used
-            elif hasattr(item, "dtype") and item.dtype.kind in "iu" and item.size:
-                side = shape[axis]
-                low, high = int(item.min()), int(item.max())
-                if low < -side or high >= side:
-                    wrong = low if low < -side else high
-                    raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {side}")
-                axis += 1
-            else:
-                axis += _axes_of(item)
-    return index
-
-
-def _axes_of(item: Any) -> int:
-    """Return how many axes of the indexed array an item of an index takes up."""
-    if item is None or item is Ellipsis:
-        return 0
-    return item.ndim if hasattr(item, "dtype") and item.dtype.kind == "b" else 1
-
-
-# The shape of a result, from NumPy itself: arrays of one repeated byte need no memory.
-def _shape_rule(shape: tuple[int, ...], template: tuple[Any, ...], indices: Any) -> tuple[int, ...]:
-    arrays = []
-    for spec in indices:
-        if spec.dtype.kind == "b":
-            raise ShapeError("getitem: the shape of x[mask] depends on the values of the mask, not only on its shape")
-        arrays.append(np.broadcast_to(np.intp(0), spec.shape))
-    return np.broadcast_to(np.False_, shape)[join_index(template, arrays)].shape
-
 
 # --- basic indices: views -------------------------------------------------------------------
 
@@ -173,7 +58,7 @@ def _part_of_each(op: Op, size: int, inputs: list[Any], batched: Any, attrs: dic
 
 _getitem = Op(
     "getitem", lambda xp, x, *, index: x[index], inputs="x",
-    infer=lambda x, *, index: Spec(_shape_rule(x.shape, index, ()), x.dtype),
+    infer=lambda x, *, index: Spec(shape_rule(x.shape, index, ()), x.dtype),
     sample=_sample_getitem, vjp=lambda g, shape, index: _embed(g, shape=shape, index=index),
     linear="x", batch=_part_of_each,
     fusion="view", onnx="Slice", kinds="fc",
@@ -190,7 +75,7 @@ def _embed_kernel(xp: Any, x: Any, *, shape: tuple[int, ...], index: tuple[Any, 
 
 def _sample_embed(draw: Draw) -> Sample:
     shape, index = _sample_basic(draw)
-    return Sample((draw.array(_shape_rule(shape, index, ())),), {"shape": shape, "index": index})
+    return Sample((draw.array(shape_rule(shape, index, ())),), {"shape": shape, "index": index})
 
 
 # The gradient of reading a part: zeros of the whole's shape, with the part in its place.
@@ -236,9 +121,9 @@ def _sample_gather(draw: Draw) -> Sample:
 
 
 gather = Op(
-    "gather", lambda xp, x, *indices, index: x[_checked(xp, x.shape, index, indices)], inputs="x *indices",
-    infer=lambda x, *indices, index: Spec(_shape_rule(x.shape, index, indices), x.dtype), sample=_sample_gather,
-    vjp=(lambda g, indices, shape, index: _scatter_add(g, *indices, shape=shape, index=index), None),
+    "gather", lambda xp, x, *indices, index: x[checked_index(xp, x.shape, index, indices)], inputs="x *indices",
+    infer=lambda x, *indices, index: Spec(shape_rule(x.shape, index, indices), x.dtype), sample=_sample_gather,
+    vjp=(lambda g, indices, shape, index: scatter_add(g, *indices, shape=shape, index=index), None),
     linear="x", batch=reading, onnx="GatherND", flops=0, kinds="fc",
 )  # fmt: skip
 
@@ -275,16 +160,16 @@ def _scatter_add_cpu(
 def _sample_scatter(draw: Draw) -> Sample:
     shape, template, arrays = _sample_advanced(draw)
     specs = [Spec(array.shape, array.dtype) for array in arrays]
-    return Sample((draw.array(_shape_rule(shape, template, specs)), *arrays), {"shape": shape, "index": template})
+    return Sample((draw.array(shape_rule(shape, template, specs)), *arrays), {"shape": shape, "index": template})
 
 
-_scatter_add = Op(
+scatter_add = Op(
     "scatter_add", _scatter_add_kernel, inputs="x *indices",
     infer=lambda x, *indices, shape, index: Spec(shape, x.dtype),
     sample=_sample_scatter, vjp=(lambda g, indices, index: gather(g, *indices, index=index), None),
     linear="x", batch=writing, onnx="ScatterND", kinds="fc",
 )  # fmt: skip
-_scatter_add.register_kernel("cpu", partial(_scatter_add_cpu, np))
+scatter_add.register_kernel("cpu", partial(_scatter_add_cpu, np))
 
 
 def _gather_cpu(x: np.ndarray, *indices: np.ndarray, index: tuple[Any, ...]) -> Any:
@@ -331,7 +216,7 @@ def getitem(x: Any, index: Any, /) -> Tensor:
     (Tensor([1., 3.]), Tensor([3., 4.]))
     """
     kind = type(index)
-    if kind is int or (kind is slice and _plain_slice(index)):
+    if kind is int or (kind is slice and plain_slice(index)):
         return _part(x, {"index": (index,)})
     source = convert(x, copy=False) if type(x) is not Tensor else x
     template, arrays = split_index(index, source.device)
@@ -344,7 +229,7 @@ def getitem(x: Any, index: Any, /) -> Tensor:
 
 
 def _setitem_kernel(xp: Any, x: Any, value: Any, *indices: Any, index: tuple[Any, ...]) -> Any:
-    where = _checked(xp, x.shape, index, indices)
+    where = checked_index(xp, x.shape, index, indices)
     out = x.copy()
     try:
         out[where] = value
@@ -366,7 +251,7 @@ def _sample_setitem(draw: Draw) -> Sample:
         arrays: list[Any] = []
     else:
         shape, template, arrays = _sample_advanced(draw)
-    part = _shape_rule(shape, template, [Spec(array.shape, array.dtype) for array in arrays])
+    part = shape_rule(shape, template, [Spec(array.shape, array.dtype) for array in arrays])
     return Sample((draw.array(shape), draw.array(draw.broadcastable(part)), *arrays), {"index": template})
 
 
@@ -408,7 +293,7 @@ def _read_written_kernel(xp: Any, x: Any, *indices: Any, index: tuple[Any, ...])
 # The gradient for values that were written: that of the places, but nothing for overwritten values.
 _read_written = Op(
     "read_written", _read_written_kernel, inputs="x *indices",
-    infer=lambda x, *indices, index: Spec(_shape_rule(x.shape, index, indices), x.dtype), sample=_sample_gather,
+    infer=lambda x, *indices, index: Spec(shape_rule(x.shape, index, indices), x.dtype), sample=_sample_gather,
     vjp=(lambda g, indices, shape, index: _write(g, *indices, shape=shape, index=index), None),
     linear="x", batch=reading, flops=0, kinds="fc",
 )  # fmt: skip

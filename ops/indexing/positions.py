@@ -431,6 +431,8 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: s
     ------
     ShapeError
         A position out of bounds, or not one for each axis.
+    ArgumentError
+        Unknown `mode` or `order`.
     DTypeError
         Positions that are no integers.
 
@@ -476,6 +478,8 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Tensor, .
     ------
     ShapeError
         A position out of bounds.
+    ArgumentError
+        Unknown `order`.
     DTypeError
         Positions that are no integers.
 

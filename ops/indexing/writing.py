@@ -14,8 +14,8 @@ from eagerflow.ops.arrays.shape import broadcast_to, ravel
 from eagerflow.ops.checked import guarded, numpy_checks, option, plain
 from eagerflow.ops.elementwise.selection import where
 from eagerflow.ops.indexing.along_axis import take
-from eagerflow.ops.indexing.indexing import _scatter_add as scatter_add
-from eagerflow.ops.indexing.indexing import getitem, place_part, setitem, split_index
+from eagerflow.ops.indexing.index import split_index
+from eagerflow.ops.indexing.indexing import getitem, place_part, scatter_add, setitem
 
 __all__ = ["add_at", "fill_diagonal", "place", "put", "putmask"]
 
@@ -69,6 +69,8 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> Tensor:
     ------
     IndexOutOfBoundsError
         A position out of bounds.
+    ArgumentError
+        Unknown `mode`.
 
     Examples
     --------

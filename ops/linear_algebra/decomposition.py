@@ -14,7 +14,7 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, implements
 from eagerflow.core.explain import user_line
-from eagerflow.errors import GradientError, ShapeError
+from eagerflow.errors import ArgumentError, GradientError
 from eagerflow.ops.arrays.joining import concat
 from eagerflow.ops.checked import guarded
 from eagerflow.ops.linear_algebra.contraction import matmul
@@ -239,7 +239,9 @@ def qr(x: Any, /, mode: str = "reduced") -> Any:
     Raises
     ------
     ShapeError
-        Fewer than two axes, or an unknown mode.
+        Fewer than two axes.
+    ArgumentError
+        Unknown mode.
 
     Notes
     -----
@@ -256,6 +258,6 @@ def qr(x: Any, /, mode: str = "reduced") -> Any:
     """
     x = matrices(x, "qr")
     if mode not in ("reduced", "complete", "r"):
-        raise ShapeError(f"qr: mode is 'reduced', 'complete' or 'r', got {mode!r}\n  at {user_line()}")
+        raise ArgumentError(f"qr: mode is 'reduced', 'complete' or 'r', got {mode!r}\n  at {user_line()}")
     q, r = _qr(x, mode="complete" if mode == "complete" else "reduced")
     return r if mode == "r" else QRResult(q, r)

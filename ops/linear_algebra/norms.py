@@ -9,7 +9,7 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements, is_inexact
 from eagerflow.core.explain import user_line
-from eagerflow.errors import ShapeError
+from eagerflow.errors import ArgumentError, ShapeError
 from eagerflow.ops.axes import reduced_shape, some_axes
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import flag, guarded
@@ -103,7 +103,7 @@ def _vector_norm(x: Tensor, axis: tuple[int, ...], keepdims: bool, order: Any, n
     try:
         p = float(order)
     except (TypeError, ValueError):
-        raise ShapeError(f"{name}: no order {order!r} for vectors: expected a number\n  at {user_line()}") from None
+        raise ArgumentError(f"{name}: no order {order!r} for vectors: expected a number\n  at {user_line()}") from None
     if math.isinf(p):
         size = abs(_floating(x))
         return size.max(axis=axis, keepdims=keepdims) if p > 0 else size.min(axis=axis, keepdims=keepdims)
@@ -138,7 +138,9 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     Raises
     ------
     ShapeError
-        An axis is out of range, or the order is no number.
+        An axis is out of range.
+    ArgumentError
+        The order is no number.
 
     Notes
     -----
@@ -179,7 +181,9 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tenso
     Raises
     ------
     ShapeError
-        Fewer than two axes, or an unknown order.
+        Fewer than two axes.
+    ArgumentError
+        Unknown order.
 
     Examples
     --------
@@ -202,7 +206,7 @@ def _matrix_norm(x: Tensor, keepdims: bool, order: Any, name: str) -> Tensor:
         sums = abs(_floating(x)).sum(axis=-2 if order in (1, -1) else -1)
         result = sums.max(axis=-1) if order > 0 else sums.min(axis=-1)
     else:
-        raise ShapeError(
+        raise ArgumentError(
             f"{name}: no order {order!r} for matrices: expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
             f"\n  at {user_line()}"
         )
@@ -234,7 +238,9 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     Raises
     ------
     ShapeError
-        An axis is out of range, their number does not fit, or the order is unknown.
+        An axis is out of range, or their number does not fit.
+    ArgumentError
+        Unknown order.
 
     Notes
     -----
@@ -283,6 +289,8 @@ def cond(x: Any, /, p: Any = None) -> Tensor:
     ------
     ShapeError
         Not matrices, or not square where the norm needs it.
+    ArgumentError
+        Unknown norm.
 
     Examples
     --------

@@ -15,7 +15,7 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, implements
 from eagerflow.core.explain import user_line
-from eagerflow.errors import GradientError, ShapeError
+from eagerflow.errors import ArgumentError, GradientError
 from eagerflow.ops.checked import flag, guarded
 from eagerflow.ops.elementwise.complex import real
 from eagerflow.ops.linear_algebra.contraction import matmul
@@ -148,7 +148,7 @@ def _triangle(x: Any, uplo: str, name: str) -> Tensor:
     """Return matrices whose lower triangle is the one to read."""
     x = matrices(x, name, square=True)
     if uplo not in ("L", "U", "l", "u"):
-        raise ShapeError(f"{name}: UPLO is 'L' or 'U', got {uplo!r}\n  at {user_line()}")
+        raise ArgumentError(f"{name}: UPLO is 'L' or 'U', got {uplo!r}\n  at {user_line()}")
     return adjoint(x) if uplo in "Uu" else x
 
 
@@ -175,6 +175,8 @@ def eigh(x: Any, /, UPLO: str = "L") -> EighResult:
     ------
     ShapeError
         The matrices are not square.
+    ArgumentError
+        `UPLO` is neither ``'L'`` nor ``'U'``.
 
     Notes
     -----
@@ -214,6 +216,8 @@ def eigvalsh(x: Any, /, UPLO: str = "L") -> Tensor:
     ------
     ShapeError
         The matrices are not square.
+    ArgumentError
+        `UPLO` is neither ``'L'`` nor ``'U'``.
 
     Examples
     --------

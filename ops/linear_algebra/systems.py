@@ -13,7 +13,7 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.matrices import tril, triu
 from eagerflow.ops.checked import guarded
 from eagerflow.ops.linear_algebra.contraction import matmul
@@ -322,7 +322,9 @@ def solve(a: Any, b: Any, /, *, assume_a: str = "gen") -> Tensor:
     Raises
     ------
     ShapeError
-        `a` is not square, its side is not the length of `b`, or `assume_a` is unknown.
+        `a` is not square, or its side is not the length of `b`.
+    ArgumentError
+        Unknown `assume_a`.
     DTypeError
         Complex matrices and ``"sym"``.
     numpy.linalg.LinAlgError
@@ -348,7 +350,7 @@ def solve(a: Any, b: Any, /, *, assume_a: str = "gen") -> Tensor:
     if form in ("lower", "upper"):
         return solve_triangular(a, b, lower=form == "lower")
     if form not in ("sym", "her", "pos"):
-        raise ShapeError(
+        raise ArgumentError(
             f"solve: assume_a is 'gen', 'sym', 'her', 'pos', 'lower triangular' or 'upper triangular', "
             f"got {assume_a!r}\n  at {user_line()}"
         )
@@ -392,7 +394,9 @@ def solve_triangular(
     Raises
     ------
     ShapeError
-        `a` is not square, its side is not the length of `b`, or `trans` is unknown.
+        `a` is not square, or its side is not the length of `b`.
+    ArgumentError
+        Unknown `trans`.
     numpy.linalg.LinAlgError
         A matrix is singular.
 
@@ -405,7 +409,7 @@ def solve_triangular(
     a, b, vector = _operands(a, b, "solve_triangular")
     form = _TRANSPOSED.get(trans)
     if form is None:
-        raise ShapeError(f"solve_triangular: trans is 0, 1, 2, 'N', 'T' or 'C', got {trans!r}\n  at {user_line()}")
+        raise ArgumentError(f"solve_triangular: trans is 0, 1, 2, 'N', 'T' or 'C', got {trans!r}\n  at {user_line()}")
     a = conjugate(a) if form == "C" else a
     x = _triangular(a, b, lower=bool(lower), transposed=form != "N", unit=bool(unit_diagonal))
     return _vector(x, vector)

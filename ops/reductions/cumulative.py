@@ -8,7 +8,7 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
-from eagerflow.errors import ShapeError
+from eagerflow.errors import ArgumentError, ShapeError
 from eagerflow.ops.arrays.joining import concat
 from eagerflow.ops.arrays.shape import broadcast_to
 from eagerflow.ops.axes import one_axis
@@ -452,7 +452,9 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     Raises
     ------
     ShapeError
-        The axis is out of range, or `n` is negative.
+        The axis is out of range.
+    ArgumentError
+        `n` is negative.
 
     Examples
     --------
@@ -464,7 +466,7 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     axis = one_axis(axis, x.ndim, "diff")
     n = integer(n, "diff", "n")
     if n < 0:
-        raise ShapeError(f"diff: n is not negative, got {n}\n  at {user_line()}")
+        raise ArgumentError(f"diff: n is not negative, got {n}\n  at {user_line()}")
     if not n:
         return x
     ends = [_end(item, x, axis) for item in (prepend, append)]

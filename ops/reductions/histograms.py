@@ -9,12 +9,12 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements, is_inexact
 from eagerflow.core.explain import user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import astype
 from eagerflow.ops.arrays.ranges import arange, linspace
 from eagerflow.ops.arrays.shape import broadcast_to, ravel
 from eagerflow.ops.arrays.transposition import transpose
-from eagerflow.ops.checked import guarded, known, numpy_checks, plain, real, real_vector
+from eagerflow.ops.checked import guarded, known, numpy_checks, option, plain, real, real_vector
 from eagerflow.ops.elementwise.selection import where
 from eagerflow.ops.reductions.cumulative import diff
 from eagerflow.ops.reductions.extremes import max, min
@@ -107,7 +107,9 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0, *, length: int 
     Raises
     ------
     ShapeError
-        Not a vector, or weights of another shape; a negative number.
+        Not a vector, or weights of another shape; `minlength` is negative.
+    ArgumentError
+        A negative number in `x`.
     DTypeError
         `x` does not hold integers.
 
@@ -128,7 +130,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0, *, length: int 
     if length is None:
         values = places.numpy()
         if values.size and values.min() < 0:
-            raise ShapeError(f"bincount: numbers are not negative, got {values.min()}\n  at {user_line()}")
+            raise ArgumentError(f"bincount: numbers are not negative, got {values.min()}\n  at {user_line()}")
         length = np.maximum(minlength, values.max(initial=-1) + 1).item()
     if weights is None:
         return _counts(places, length=length)
@@ -163,7 +165,9 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
     Raises
     ------
     ShapeError
-        The edges are no vector, or in no order.
+        The edges are no vector.
+    ArgumentError
+        They are in no order.
     DTypeError
         Complex numbers.
 
@@ -181,10 +185,11 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
         return searchsorted(edges, values, side=side)
     if np.all(steps <= 0):
         return len(edges) - searchsorted(edges[::-1], values, side=side)
-    raise ShapeError(f"digitize: the edges are neither ascending nor descending: {bins!r}\n  at {user_line()}")
+    raise ArgumentError(f"digitize: the edges are neither ascending nor descending: {bins!r}\n  at {user_line()}")
 
 
 # Edges.
+_RULES = ("auto", "doane", "fd", "rice", "scott", "sqrt", "stone", "sturges")
 
 
 def _outer(x: Tensor, limits: Any, name: str) -> tuple[Tensor, Tensor]:
@@ -193,11 +198,11 @@ def _outer(x: Tensor, limits: Any, name: str) -> tuple[Tensor, Tensor]:
     if limits is not None:
         low, high = (astype(real(end, name, "range"), np.float64) for end in limits)
         if not (np.isfinite(low.numpy()) & np.isfinite(high.numpy())) or low.numpy() > high.numpy():
-            raise ShapeError(f"{name}: the range is finite and ascends, got {limits!r}\n  at {user_line()}")
+            raise ArgumentError(f"{name}: the range is finite and ascends, got {limits!r}\n  at {user_line()}")
     elif x.size:
         low, high = astype(min(x), kind), astype(max(x), kind)
         if type(low) is Tensor and not (np.isfinite(low.numpy()) and np.isfinite(high.numpy())):
-            raise ShapeError(f"{name}: the values are not all finite; give a range\n  at {user_line()}")
+            raise ArgumentError(f"{name}: the values are not all finite; give a range\n  at {user_line()}")
     else:
         low, high = convert(0.0, kind), convert(1.0, kind)
     flat = low == high
@@ -208,6 +213,8 @@ def _edges(x: Tensor, bins: Any, limits: Any, name: str, weights: Any = None) ->
     if isinstance(bins, str):
         if weights is not None:
             raise DTypeError(f"{name}: bins={bins!r} is not for weighted values; give a number\n  at {user_line()}")
+        option(bins, _RULES, name, "bins")
+        _outer(x, limits, name)
         ends: Any = None if limits is None else tuple(float(end) for end in limits)
         with numpy_checks(name):
             number = len(np.histogram_bin_edges(x.numpy(), bins, ends)) - 1
@@ -224,8 +231,10 @@ def _edges(x: Tensor, bins: Any, limits: Any, name: str, weights: Any = None) ->
         low, high = _outer(x, limits, name)
         return linspace(low, high, number + 1)
     edges = real_vector(bins, name, "bins")
-    if len(edges) < 2 or np.any(np.diff(edges.numpy()) < 0):
-        raise ShapeError(f"{name}: edges are two or more, in ascending order, got {bins!r}\n  at {user_line()}")
+    if len(edges) < 2:
+        raise ShapeError(f"{name}: edges are two or more, got {bins!r}\n  at {user_line()}")
+    if np.any(np.diff(edges.numpy()) < 0):
+        raise ArgumentError(f"{name}: edges are in ascending order, got {bins!r}\n  at {user_line()}")
     return edges
 
 
@@ -253,7 +262,9 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     Raises
     ------
     ShapeError
-        Edges out of order, no bins, a range that does not ascend.
+        No bins; fewer than two edges.
+    ArgumentError
+        Edges out of order; a range that does not ascend; an unknown word for `bins`.
     DTypeError
         Complex numbers.
 
@@ -338,7 +349,9 @@ def histogram(
     Raises
     ------
     ShapeError
-        Weights of another shape; edges out of order.
+        Weights of another shape; no bins.
+    ArgumentError
+        As `histogram_bin_edges`.
     DTypeError
         Complex numbers.
 
@@ -390,6 +403,8 @@ def histogramdd(
     ------
     ShapeError
         `bins`, `range` or `weights` do not fit the points.
+    ArgumentError
+        As `histogram_bin_edges`.
     DTypeError
         Complex numbers.
 
@@ -456,6 +471,8 @@ def histogram2d(
     ------
     ShapeError
         Vectors of two lengths; `bins`, `range` or `weights` that do not fit.
+    ArgumentError
+        As `histogram_bin_edges`.
     DTypeError
         Complex numbers.
 

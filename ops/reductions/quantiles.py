@@ -9,7 +9,7 @@ import numpy as np
 
 from eagerflow.core import Tensor, convert, implements, is_inexact
 from eagerflow.core.explain import user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import astype, stop_gradient
 from eagerflow.ops.arrays.creation import full_like
 from eagerflow.ops.arrays.shape import broadcast_to
@@ -86,7 +86,7 @@ def _fractions(q: Any, scale: float, x: Tensor, name: str) -> Tensor:
     made = made / scale if scale != 1 else made
     values = known(made)
     if values is not None and not np.all((values >= 0) & (values <= 1)):
-        raise ShapeError(f"{name}: q is from 0 to {scale:g}, got {q!r}\n  at {user_line()}")
+        raise ArgumentError(f"{name}: q is from 0 to {scale:g}, got {q!r}\n  at {user_line()}")
     return made
 
 
@@ -131,7 +131,7 @@ def _quantile(
         )
     option(method, _METHODS, name, "method")
     if weights is not None and method != "inverted_cdf":
-        raise ShapeError(f"{name}: weights need method='inverted_cdf', got {method!r}\n  at {user_line()}")
+        raise ArgumentError(f"{name}: weights need method='inverted_cdf', got {method!r}\n  at {user_line()}")
     axes = some_axes(axis, x.ndim, name)
     fractions = _fractions(q, scale, x, name)
     flat = fractions.reshape(-1)
@@ -210,7 +210,9 @@ def quantile(
     Raises
     ------
     ShapeError
-        An axis is out of range, `q` is, there are no elements; unknown method; weights that do not fit.
+        An axis is out of range; there are no elements; weights that do not fit.
+    ArgumentError
+        `q` is out of range; unknown method, or one that takes no weights.
     DTypeError
         Complex numbers or booleans.
 
@@ -260,7 +262,9 @@ def percentile(
     Raises
     ------
     ShapeError
-        An axis is out of range, `q` is, there are no elements; unknown method; weights that do not fit.
+        An axis is out of range; there are no elements; weights that do not fit.
+    ArgumentError
+        `q` is out of range; unknown method, or one that takes no weights.
     DTypeError
         Complex numbers or booleans.
 
@@ -310,7 +314,9 @@ def nanquantile(
     Raises
     ------
     ShapeError
-        An axis is out of range, `q` is, there are no elements; unknown method; weights that do not fit.
+        An axis is out of range; there are no elements; weights that do not fit.
+    ArgumentError
+        `q` is out of range; unknown method, or one that takes no weights.
     DTypeError
         Complex numbers or booleans.
 
@@ -360,7 +366,9 @@ def nanpercentile(
     Raises
     ------
     ShapeError
-        An axis is out of range, `q` is, there are no elements; unknown method; weights that do not fit.
+        An axis is out of range; there are no elements; weights that do not fit.
+    ArgumentError
+        `q` is out of range; unknown method, or one that takes no weights.
     DTypeError
         Complex numbers or booleans.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from eagerflow.core import Tensor, convert, implements, is_inexact
 from eagerflow.core.explain import user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import astype
 from eagerflow.ops.arrays.joining import concat
 from eagerflow.ops.arrays.shape import ravel
@@ -58,7 +58,9 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     Raises
     ------
     ShapeError
-        `xp` and `fp` are no vectors of one length, or there are no points; a period of zero.
+        `xp` and `fp` are no vectors of one length, or there are no points.
+    ArgumentError
+        A period of zero.
     DTypeError
         `x` or `xp` is complex.
 
@@ -81,7 +83,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         )
     if period is not None:
         if period == 0:
-            raise ShapeError(f"interp: the period is not zero\n  at {user_line()}")
+            raise ArgumentError(f"interp: the period is not zero\n  at {user_line()}")
         period = abs(period)
         at, points = remainder(at, period), remainder(points, period)
         order = argsort(points)
@@ -183,6 +185,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     ------
     ShapeError
         An axis is out of range or too short; spacings that do not fit.
+    ArgumentError
+        `edge_order` is neither 1 nor 2.
 
     Examples
     --------
@@ -199,7 +203,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
             f"\n  at {user_line()}"
         )
     if edge_order not in (1, 2):
-        raise ShapeError(f"gradient: edge_order is 1 or 2, got {edge_order!r}\n  at {user_line()}")
+        raise ArgumentError(f"gradient: edge_order is 1 or 2, got {edge_order!r}\n  at {user_line()}")
     steps = varargs or (1.0,)
     results = []
     for position, one in enumerate(axes):

@@ -8,7 +8,7 @@ import numpy as np
 
 from eagerflow.core import Tensor, convert, implements, is_inexact
 from eagerflow.core.explain import user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import astype
 from eagerflow.ops.arrays.creation import ones, zeros
 from eagerflow.ops.arrays.joining import concat
@@ -239,7 +239,9 @@ def polyder(p: Any, m: int = 1) -> Any:
     Raises
     ------
     ShapeError
-        The coefficients are no vector, or `m` is negative.
+        The coefficients are no vector.
+    ArgumentError
+        `m` is negative.
 
     Examples
     --------
@@ -249,7 +251,7 @@ def polyder(p: Any, m: int = 1) -> Any:
     """
     made = coefficients(p, "polyder")
     if m < 0:
-        raise ShapeError(f"polyder: m is not negative, got {m}\n  at {user_line()}")
+        raise ArgumentError(f"polyder: m is not negative, got {m}\n  at {user_line()}")
     for _ in range(min(m, made.size)):
         made = made[:-1] * np.arange(made.size - 1, 0, -1)
     return made
@@ -277,7 +279,9 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     Raises
     ------
     ShapeError
-        The coefficients are no vector, `m` is negative, or there are not `m` constants.
+        The coefficients are no vector, or there are not `m` constants.
+    ArgumentError
+        `m` is negative.
 
     Examples
     --------
@@ -287,7 +291,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     """
     made = coefficients(p, "polyint")
     if m < 0:
-        raise ShapeError(f"polyint: m is not negative, got {m}\n  at {user_line()}")
+        raise ArgumentError(f"polyint: m is not negative, got {m}\n  at {user_line()}")
     constants = zeros(m) if k is None else atleast_1d(k)
     if constants.shape == (1,) and m > 1:
         constants = broadcast_to(constants, m)
@@ -376,7 +380,9 @@ def polyfit(
     Raises
     ------
     ShapeError
-        Shapes that do not fit; no points; a negative degree.
+        Shapes that do not fit; no points, or too few for covariances.
+    ArgumentError
+        A negative degree.
     DTypeError
         `deg` is no integer.
 
@@ -388,13 +394,15 @@ def polyfit(
     """
     if not isinstance(deg, int | np.integer):
         raise DTypeError(f"polyfit: deg is an integer, got {deg!r}\n  at {user_line()}")
+    if deg < 0:
+        raise ArgumentError(f"polyfit: deg is not negative, got {deg}\n  at {user_line()}")
     at, values = floating(convert(x)), floating(convert(y))
-    fits = at.ndim == 1 and at.size and values.ndim in (1, 2) and values.shape[0] == at.size and deg >= 0
+    fits = at.ndim == 1 and at.size and values.ndim in (1, 2) and values.shape[0] == at.size
     weights = None if w is None else convert(w)
     if not fits or (weights is not None and weights.shape != at.shape):
         raise ShapeError(
-            "polyfit: expected a vector x, as many values y, weights if any, and a degree from 0 on, got shapes "
-            f"{at.shape}, {values.shape}{'' if weights is None else f', {weights.shape}'} and {deg}\n  at {user_line()}"
+            "polyfit: expected a vector x, as many values y, and weights if any, got shapes "
+            f"{at.shape}, {values.shape}{'' if weights is None else f', {weights.shape}'}\n  at {user_line()}"
         )
     columns = vander(at, int(deg) + 1)
     if weights is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import astype
 from eagerflow.ops.arrays.joining import concat
 from eagerflow.ops.arrays.matrices import diag
@@ -89,7 +89,9 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
     Raises
     ------
     ShapeError
-        Not vectors, or empty; unknown mode.
+        Not vectors, or empty.
+    ArgumentError
+        Unknown mode.
 
     Examples
     --------
@@ -126,7 +128,9 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
     Raises
     ------
     ShapeError
-        Not vectors, or empty; unknown mode.
+        Not vectors, or empty.
+    ArgumentError
+        Unknown mode.
 
     Examples
     --------
@@ -178,6 +182,8 @@ def cov(
     ------
     ShapeError
         More than two axes, or weights that do not fit.
+    ArgumentError
+        Negative weights.
     DTypeError
         `fweights` are no integers, `ddof` is no integer.
 
@@ -219,7 +225,7 @@ def cov(
         if name == "fweights" and made.dtype.kind not in "iu" and bool((made != made.round()).any()):
             raise DTypeError(f"cov: fweights are integers, got {value!r}\n  at {user_line()}")
         if type(made) is Tensor and np.any(made.numpy() < 0):
-            raise ShapeError(f"cov: {name} are not negative, got {value!r}\n  at {user_line()}")
+            raise ArgumentError(f"cov: {name} are not negative, got {value!r}\n  at {user_line()}")
         weights = made if weights is None else weights * made
     middle = average(x, axis=1, weights=weights)
     free: Any

@@ -16,7 +16,7 @@ import numpy as np
 
 from eagerflow.core import Tensor, convert
 from eagerflow.core.explain import user_line
-from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError
 from eagerflow.ops.declare import elementwise
 from eagerflow.ops.elementwise.selection import where
 from eagerflow.ops.precision import float_rule, quietly
@@ -237,7 +237,9 @@ def polygamma(n: Any, x: Any, /) -> Tensor:
     DTypeError
         `n` holds no integers.
     ShapeError
-        The shapes do not broadcast, or a number `n` is negative, or above 170.
+        The shapes do not broadcast.
+    ArgumentError
+        A number `n` is negative, or above 170.
 
     Examples
     --------
@@ -247,7 +249,7 @@ def polygamma(n: Any, x: Any, /) -> Tensor:
     """
     if isinstance(n, int):
         if not 0 <= n <= _MOST:
-            raise ShapeError(f"polygamma: n counts derivatives, from 0 to {_MOST}, got {n}\n  at {user_line()}")
+            raise ArgumentError(f"polygamma: n counts derivatives, from 0 to {_MOST}, got {n}\n  at {user_line()}")
         result: Tensor = digamma(x) if n == 0 else _hurwitz(n + 1.0, x) * ((-1.0) ** (n + 1) * math.factorial(n))
         return result
     order, x = convert(n), convert(x)
@@ -323,7 +325,7 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
 
     Raises
     ------
-    ShapeError
+    ArgumentError
         `d` is no positive integer.
 
     Examples
@@ -333,7 +335,7 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
     Tensor([0.45158271, 1.55019499])
     """
     if not isinstance(d, int | np.integer) or not 1 <= d <= _WIDEST:
-        raise ShapeError(f"multigammaln: d is an integer from 1 to {_WIDEST}, got {d!r}\n  at {user_line()}")
+        raise ArgumentError(f"multigammaln: d is an integer from 1 to {_WIDEST}, got {d!r}\n  at {user_line()}")
     x = convert(a)
     total: Tensor = lgamma(x)
     for j in range(1, int(d)):
