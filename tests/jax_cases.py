@@ -6,6 +6,7 @@ with `linalg`, `fft`, `special` (SciPy's names) and `nn` (activations), and `put
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -64,8 +65,8 @@ OURS = Names(ef, put=_put, push=ef.add_at, conv2d=ef.nn.conv2d)
 
 def theirs(jax: ModuleType) -> Names:
     """Return JAX under the names of the cases."""
-    import jax.scipy.linalg
-    import jax.scipy.special
+    for name in ("jax.scipy.linalg", "jax.scipy.special"):
+        importlib.import_module(name)
 
     def conv2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1) -> Any:
         return jax.lax.conv_general_dilated(
