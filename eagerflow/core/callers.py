@@ -135,9 +135,28 @@ def attributed(op: Op, quick: Callable[..., Any] | None = None) -> Callable[[Any
         parent = x._rec
         if parent is None:
             result._rec = None
-        else:
-            kept = (source if keep_x else None, data if keep_out else None)
+            return result
+        tape = parent.tape
+        kept = (source if keep_x else None, data if keep_out else None)
+        if type(tape) is not Recorder:
             result._rec = attach(op, (parent,), kept, attrs, data.shape, data.dtype, CPU0)
+            return result
+        if not tape.recording:
+            result._rec = None
+            return result
+        result._rec = record = _new(Record)
+        record.op = op
+        record.parents = (parent,)
+        record.saved = kept
+        record.attrs = attrs
+        record.shape = data.shape
+        record.dtype = data.dtype
+        record.device = CPU0
+        record.tape = tape
+        records = tape.records
+        records.append(record)
+        if len(records) > tape.limit:
+            tape.prune()
         return result
 
     return call

@@ -91,6 +91,18 @@ class Pullback:
     def _general(self, get: Callable[[Record, int], Any]) -> Callable[[Any, Record, int], Any]:
         function = self.function
         getters = [self._getter(name, get) for name in self.names]
+        # Most take one to three things; a list of them costs as much as a small kernel.
+        if len(getters) == 1:
+            (a,) = getters
+            return lambda g, record, position: function(g, a(record, position))
+        if len(getters) == 2:
+            a, b = getters
+            return lambda g, record, position: function(g, a(record, position), b(record, position))
+        if len(getters) == 3:
+            a, b, c = getters
+            return lambda g, record, position: function(
+                g, a(record, position), b(record, position), c(record, position)
+            )
         return lambda g, record, position: function(g, *[getter(record, position) for getter in getters])
 
     def _getter(self, name: str, get: Callable[[Record, int], Any]) -> Callable[[Record, int], Any]:
@@ -110,6 +122,8 @@ class Pullback:
             first = op.inputs.index(name)
             if first == op.fixed:
                 return lambda record, position: [get(record, slot) for slot in range(first, len(record.parents))]
+            if get is _array:
+                return lambda record, position: record.saved[first]
             return lambda record, position: get(record, first)
         if name == "shape":
             return lambda record, position: record.parents[position].shape  # type: ignore[union-attr]
