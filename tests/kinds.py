@@ -27,7 +27,12 @@ class _Namespace:
             return _Namespace(value)
         if not callable(value) or isinstance(value, type):
             return value
-        return lambda *args, **kwargs: _far(value(*args, **kwargs))
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            return _far(value(*args, **kwargs))
+
+        function.at = getattr(value, "at", None)  # type: ignore[attr-defined]
+        return function
 
 
 def _far(value: Any) -> Any:

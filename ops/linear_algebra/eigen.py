@@ -17,7 +17,7 @@ from eagerflow.ops.checked import guarded
 from eagerflow.ops.elementwise.complex import real
 from eagerflow.ops.indexing.along_axis import take_along_axis
 from eagerflow.ops.linear_algebra.contraction import matmul
-from eagerflow.ops.linear_algebra.solving import adjoint, conjugate, matrices, result_dtype, solve_general
+from eagerflow.ops.linear_algebra.solving import adjoint, conjugate, constant, matrices, result_dtype, solve_general
 from eagerflow.ops.linear_algebra.spectral import columns, off_diagonal, settled
 from eagerflow.ops.sorting.sorting import argsort
 
@@ -70,7 +70,7 @@ def _eig_vjp(g: list[Tensor | None], out: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _diagonal(values: Tensor) -> Tensor:
-    return columns(values) * np.eye(values.shape[-1])
+    return columns(values) * constant(np.eye(values.shape[-1]), values)
 
 
 def _eig_jvp(t: Tensor, out: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

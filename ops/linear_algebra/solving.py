@@ -243,7 +243,7 @@ def _share(x: Tensor, share: Any, name: str) -> Tensor:
     """Return a share of the largest singular value, of which each matrix may have one of its own, in two more axes."""
     if share is None:
         share = max(x.shape[-2:]) * float(np.finfo(real_dtype(x.dtype)).eps)
-    made = convert(share)
+    made = convert(share) if hasattr(share, "dtype") else convert(share, None, x.device)
     try:
         fits = made.dtype.kind != "c" and np.broadcast_shapes(made.shape, x.shape[:-2]) == x.shape[:-2]
     except ValueError:

@@ -45,7 +45,7 @@ def _sample_sums(draw: Draw) -> Sample:
 
 def _apart(places: Tensor, size: int, length: int) -> Tensor:
     """Give each example of a stack bins of its own."""
-    return ravel(places + (arange(size) * length)[:, None])
+    return ravel(places + (arange(size, device=places.device) * length)[:, None])
 
 
 def _batch_counts(op: Op, size: int, inputs: Any, batched: Any, attrs: dict[str, Any]) -> Any:

@@ -28,12 +28,12 @@ def _companion_roots(xp: Any, p: Any) -> Any:
 
 
 def _powers(out: Any) -> Any:
-    return out[:, None] ** np.arange(out.shape[0], -1, -1)
+    return out[:, None] ** convert(np.arange(out.shape[0], -1, -1), None, out.device)
 
 
 def _slope(p: Any, powers: Any) -> Any:
     n = powers.shape[0]
-    return powers[:, 1:] @ (p[:-1] * np.arange(n, 0, -1))
+    return powers[:, 1:] @ (p[:-1] * convert(np.arange(n, 0, -1), None, p.device))
 
 
 def _roots_gradient(g: Any, p: Any, out: Any) -> Any:

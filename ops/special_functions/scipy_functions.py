@@ -24,13 +24,15 @@ __all__: list[str] = []
 
 def _found(xp: Any, name: str) -> Callable[..., Any]:
     """Return SciPy's function, or CuPy's of that name."""
+    library: Any = None
     try:
         if xp is np:
             import scipy.special as library
         else:
             import cupyx.scipy.special as library
     except ImportError:
-        raise MissingExtraError.of("SciPy", "scipy", f"ef.special.{name}") from None
+        if xp is np:
+            raise MissingExtraError.of("SciPy", "scipy", f"ef.special.{name}") from None
     found = getattr(library, name, None)
     if found is None:
         raise DeviceError(f"{name}: there is no kernel for this device; compute it on the CPU with x.to('cpu')")
