@@ -31,7 +31,7 @@ class _Namespace:
         def function(*args: Any, **kwargs: Any) -> Any:
             return _far(value(*args, **kwargs))
 
-        function.at = getattr(value, "at", None)  # type: ignore[attr-defined]
+        function.at = getattr(value, "at", None)
         return function
 
 

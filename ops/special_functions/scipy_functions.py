@@ -24,20 +24,22 @@ __all__: list[str] = []
 
 def _found(xp: Any, name: str) -> Callable[..., Any]:
     """Return SciPy's function, or CuPy's of that name."""
-    library: Any = None
+    found: Callable[..., Any] | None = None
     try:
         if xp is np:
-            import scipy.special as library
+            import scipy.special
+
+            found = getattr(scipy.special, name)
         else:
-            import cupyx.scipy.special as library
+            import cupyx.scipy.special
+
+            found = getattr(cupyx.scipy.special, name, None)
     except ImportError:
         if xp is np:
             raise MissingExtraError.of("SciPy", "scipy", f"ef.special.{name}") from None
-    found = getattr(library, name, None)
     if found is None:
         raise DeviceError(f"{name}: there is no kernel for this device; compute it on the CPU with x.to('cpu')")
-    function: Callable[..., Any] = found
-    return function
+    return found
 
 
 def _kernel(name: str) -> Callable[..., Any]:
