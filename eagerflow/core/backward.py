@@ -292,22 +292,29 @@ def _fit(g: Any, parent: Record) -> Any:
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` over the axes along which an array of `shape` was repeated."""
     extra = g.ndim - len(shape)
-    axes = list(range(extra))
-    for axis, (length, repeated) in enumerate(zip(shape, g.shape[max(extra, 0) :], strict=False), extra):
-        if length != repeated:
-            if length != 1:
-                extra = -1
-            axes.append(axis)
-    if extra < 0:
-        raise GradientError(f"a gradient function returned shape {g.shape} for an input of shape {shape}")
+    if 0 < extra < len(_LEADING) and g.shape[extra:] == shape:  # the most frequent case: a bias
+        axes = _LEADING[extra]
+    else:
+        repeats = list(range(extra))
+        for axis, (length, repeated) in enumerate(zip(shape, g.shape[max(extra, 0) :], strict=False), extra):
+            if length != repeated:
+                if length != 1:
+                    extra = -1
+                repeats.append(axis)
+        if extra < 0:
+            raise GradientError(f"a gradient function returned shape {g.shape} for an input of shape {shape}")
+        axes = tuple(repeats)
     if type(g) is _ndarray:
         if g.itemsize < 4 and is_inexact(g.dtype):  # low precision, in which NumPy would lose the small ones
-            g = np.add.reduce(g, tuple(axes), np.float32).astype(g.dtype)
+            g = np.add.reduce(g, axes, np.float32).astype(g.dtype)
         else:
-            g = np.add.reduce(g, tuple(axes))
+            g = np.add.reduce(g, axes)
     elif axes:
-        g = g.sum(axis=tuple(axes))
+        g = g.sum(axis=axes)
     return g if g.shape == shape else g.reshape(shape)
+
+
+_LEADING = tuple(tuple(range(count)) for count in range(8))
 
 
 def why_missing(targets: list[Record], source: Record | None) -> str:
