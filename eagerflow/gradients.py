@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from eagerflow.core import ArrayMethods, GradientTape, Tensor, Variable, alias, convert, is_inexact, wrap
+from eagerflow.core import ArrayMethods, GradientTape, Tensor, Variable, alias, convert, is_inexact, zeros_like
 from eagerflow.core.explain import user_line
 from eagerflow.core.forward import ForwardLevel
 from eagerflow.errors import ArgumentError, DTypeError, GradientError, ShapeError
@@ -281,7 +281,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
         out = f(*duals)
     leaves, structure = optree.tree_flatten(out)
     pairs = [level.split(convert(leaf)) for leaf in leaves]
-    moved = [_zeros(value) if tangent is None else tangent for value, tangent in pairs]
+    moved = [zeros_like(value) if tangent is None else tangent for value, tangent in pairs]
     return structure.unflatten([value for value, _ in pairs]), structure.unflatten(moved)
 
 
@@ -320,10 +320,6 @@ def _dual(level: ForwardLevel, primal: Any, tangent: Any) -> Any:
     return level.dual(value, t if t.dtype == value.dtype else t.astype(value.dtype))
 
 
-def _zeros(value: Tensor) -> Tensor:
-    return wrap(value.device.kind.namespace.zeros(value.shape, value.dtype), value.device)
-
-
 def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     """Return ``f(*primals)`` and its derivative there, as a function of the direction.
 
@@ -357,7 +353,7 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     """
     out, vjp_fn = vjp(f, *primals)
     leaves, structure = optree.tree_flatten(out)
-    seeds = [_zeros(leaf) for leaf in leaves]
+    seeds = [zeros_like(leaf) for leaf in leaves]
     with GradientTape(persistent=True) as tape:
         tape.watch([seed for seed in seeds if is_inexact(seed.dtype)])
         gradients = vjp_fn(structure.unflatten(seeds))
@@ -378,6 +374,6 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
             found = tape.gradient([g for g, _ in moving], inexact, [t for _, t in moving], unconnected="none")
         rest = iter(found)
         made = [next(rest) if is_inexact(seed.dtype) else None for seed in seeds]
-        return structure.unflatten([_zeros(x) if t is None else t for x, t in zip(leaves, made, strict=True)])
+        return structure.unflatten([zeros_like(x) if t is None else t for x, t in zip(leaves, made, strict=True)])
 
     return out, jvp_fn

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import optree
 
-from eagerflow.core import Tensor, convert, wrap
+from eagerflow.core import Tensor, convert, zeros_like
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ArgumentError, GradientError, ShapeError
 from eagerflow.gradients import Function, fresh, grad, jvp, vjp
@@ -90,7 +90,7 @@ def _reverse(f: Function, argument: Any, chunk_size: int | None) -> Any:
 
         def along(factor: complex) -> Any:
             def row(vector: Any) -> Any:
-                zeros = [wrap(x.device.kind.namespace.zeros(x.shape, x.dtype), x.device) for x in outputs]
+                zeros = [zeros_like(x) for x in outputs]
                 return vjp_fn(optree.tree_unflatten(structure, [*zeros[:index], vector, *zeros[index + 1 :]]))[0]
 
             rows = in_chunks(row, basis(output, factor), chunk_size)

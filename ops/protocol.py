@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import ArrayMethods, Tensor, bind, convert, numpy_functions, wrap
+from eagerflow.core import ArrayMethods, Tensor, bind, convert, numpy_functions, wrap, zeros_like
 from eagerflow.core.explain import user_line
 from eagerflow.core.leaving import is_followed
 from eagerflow.core.pullback import leads_to_source
 from eagerflow.core.record import Record, attach
 from eagerflow.devices import device
 from eagerflow.errors import DTypeError, GradientError
-from eagerflow.ops.arrays.creation import zeros
 from eagerflow.ops.arrays.like import CREATORS
 from eagerflow.ops.indexing.writing import write_at
 from eagerflow.ops.reductions.chains import chain, steps
@@ -87,7 +86,7 @@ class _Foreign:
         parent = record.parents[index]
         assert parent is not None
         if not leads_to_source(parent):
-            return zeros(parent.shape, parent.dtype, device=parent.device)
+            return zeros_like(parent)
         raise GradientError(
             f"gradient: the target depends on a source through {self.name}: {self.no_gradient}; "
             f"pass its input through ef.stop_gradient if its result is meant as a constant"

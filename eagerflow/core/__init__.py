@@ -19,6 +19,7 @@ from eagerflow.core.tensor import (
     is_inexact,
     set_default_dtype,
     wrap,
+    zeros_like,
 )
 from eagerflow.core.variable import Variable
 
@@ -57,4 +58,5 @@ __all__ = [
     "unary",
     "unchanged",
     "wrap",
+    "zeros_like",
 ]

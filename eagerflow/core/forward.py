@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from eagerflow.core.leaving import is_followed
 from eagerflow.core.pullback import parameters
 from eagerflow.core.tape import GradientTape
-from eagerflow.core.tensor import Tensor, alias, fitted, is_inexact, wrap
+from eagerflow.core.tensor import Tensor, alias, fitted, is_inexact, zeros_like
 from eagerflow.core.traced import Level, Traced, traced
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Forward:
         op = self.op
         for position, refusal in op.refusals.items():
             if tangents[position] is not None:
-                refusal.forward(tangents[position])
+                raise refusal.error("derivative")
         if self.how == "linear":
             made = self._linear(primals, tangents, attrs)
         elif self.function is not None:
@@ -137,7 +137,7 @@ def _added(total: Any, more: Any) -> Any:
 def _still(x: Any) -> Any:
     """Return the tangent of an input that does not move; ``x * 0`` would be NaN where it is infinite."""
     if type(x) is Tensor:
-        return wrap(x.device.kind.namespace.zeros(x.shape, x.dtype), x.device)
+        return zeros_like(x)
     return x * 0 if isinstance(x, Tensor) else 0
 
 
@@ -196,7 +196,7 @@ def transpose(
     The function is linear in the gradients of the results that it is given; its own gradient with respect to
     these is the product with the Jacobian (J. Townsend, "A new trick for calculating Jacobian vector products", 2017).
     """
-    seeds = [_zeros(result) for result in results]
+    seeds = [zeros_like(result) for result in results]
     with GradientTape() as tape:
         tape.watch(seeds)
         gradients = gradients_of(seeds)
@@ -209,10 +209,6 @@ def transpose(
         return [None] * len(results)
     found: list[Tensor | None] = tape.gradient([g for g, _ in pairs], seeds, [t for _, t in pairs], unconnected="none")
     return found
-
-
-def _zeros(value: Tensor) -> Tensor:
-    return wrap(value.device.kind.namespace.zeros(value.shape, value.dtype), value.device)
 
 
 class Dual(Traced):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eagerflow.core.record import Record, attach
-from eagerflow.core.tensor import Tensor, alias, wrap
+from eagerflow.core.tensor import Tensor, alias, wrap, zeros_like
 from eagerflow.errors import GradientError
 
 if TYPE_CHECKING:
@@ -151,18 +151,15 @@ class Refusal:
         parent = record.parents[position]
         assert parent is not None
         if leads_to_source(parent):
-            raise GradientError(
-                f"{self.op.name}: there is no gradient with respect to {self.name}: {self.reason}; "
-                f"pass it through ef.stop_gradient if it is meant as a constant"
-            )
-        return wrap(parent.device.kind.namespace.zeros(parent.shape, parent.dtype), parent.device)
+            raise self.error("gradient")
+        return zeros_like(parent)
 
     tracked = plain
 
-    def forward(self, t: Any) -> Any:
-        """Raise: a tangent would be lost."""
-        raise GradientError(
-            f"{self.op.name}: there is no derivative with respect to {self.name}: {self.reason}; "
+    def error(self, what: str) -> GradientError:
+        """Return the error for a gradient or a derivative that would be lost."""
+        return GradientError(
+            f"{self.op.name}: there is no {what} with respect to {self.name}: {self.reason}; "
             f"pass it through ef.stop_gradient if it is meant as a constant"
         )
 

@@ -15,7 +15,7 @@ from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.backward import backward, check_inexact, why_missing
 from eagerflow.core.leaving import own
 from eagerflow.core.record import Record, Recorder, active, leaf, recorders
-from eagerflow.core.tensor import Tensor, convert, wrap
+from eagerflow.core.tensor import Tensor, convert, wrap, zeros_like
 from eagerflow.core.traced import depth
 from eagerflow.core.variable import Variable
 from eagerflow.errors import DTypeError, GradientError, ShapeError
@@ -204,8 +204,7 @@ class GradientTape:
             reason = why_missing([record for record, _ in seeds], wanted[position])
             raise _no_gradient(source, position, reason)
         if unconnected == "zero":
-            value = source._read()
-            return wrap(_zeros_like(value), value.device)
+            return zeros_like(source._read())
         return None
 
     def jacobian(self, target: Tensor, sources: Any, unconnected: Unconnected = "error") -> Any:
@@ -319,10 +318,6 @@ def _first(values: list[Any]) -> Any:
 
 def _same(values: list[Any]) -> Any:
     return values
-
-
-def _zeros_like(value: Tensor) -> Any:
-    return value.device.kind.namespace.zeros(value.shape, value.dtype)
 
 
 def _ones_like(value: Tensor) -> Any:

@@ -157,6 +157,11 @@ def wrap(data: Any, device: Device, record: Record | None = None) -> Tensor:
     return tensor
 
 
+def zeros_like(value: Any) -> Tensor:
+    """Return zeros in the shape, in the dtype and on the device of a Tensor, or of the value that a record is of."""
+    return wrap(value.device.kind.namespace.zeros(value.shape, value.dtype), value.device)
+
+
 def alias(tensor: Tensor, record: Record | None = None) -> Any:
     """Return another handle on the value of a Tensor, in the place on tapes that `record` says."""
     made: Any = _new(type(tensor))
