@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import EAGERFLOW, NUMPY, TORCH, Target, Work, installed
+from benchmarks.work import (
+    BEST,
+    CAPTURED,
+    EAGERFLOW,
+    JAX,
+    NUMPY,
+    TENSORFLOW,
+    TORCH,
+    TORCH_COMPILED,
+    Step,
+    Target,
+    Work,
+)
 
 BATCH = 16
 # Out channels, in channels, kernel, stride, padding, and whether max pooling (3, stride 2) follows.
@@ -71,7 +84,7 @@ def _unpool(g: Any, x: Any, out: Any) -> Any:
     return result
 
 
-def by_hand(backward: bool) -> Callable[[], object]:
+def by_hand(backward: bool) -> Step:
     """Return the pass in NumPy."""
     convs, dense = parameters()
     rows = np.arange(BATCH)
@@ -143,8 +156,8 @@ def _images(columns: Any, shape: tuple[int, ...], k: int, stride: int, padding: 
     return padded[:, :, padding : padding + height, padding : padding + width]
 
 
-def eager(backward: bool) -> Callable[[], object]:
-    """Return the pass in eagerflow."""
+def eagerflow(backward: bool, captured: bool) -> Step:
+    """Return the pass in eagerflow, as it stands or captured."""
     import eagerflow as ef
 
     values_conv, values_dense = parameters()
@@ -164,26 +177,33 @@ def eager(backward: bool) -> Callable[[], object]:
     model = ef.nn.Sequential(*layers)
     images, labels = ef.asarray(IMAGES), ef.asarray(LABELS)
 
-    def loss_of() -> Any:
-        return ef.mean(ef.nn.softmax_cross_entropy(model(images), labels))
+    def forward(x: Any, y: Any) -> Any:
+        return ef.mean(ef.nn.softmax_cross_entropy(model(x), y))
 
-    def run() -> object:
-        if not backward:
-            return loss_of()
+    def both(x: Any, y: Any) -> Any:
         with ef.GradientTape() as tape:
-            loss = loss_of()
-        gradients = tape.gradient(loss, variables)
+            loss = forward(x, y)
+        return loss, tape.gradient(loss, variables)
+
+    run: Any = both if backward else forward
+    if captured:
+        run = ef.function(run)
+
+    def step() -> object:
+        if not backward:
+            return run(images, labels)
+        loss, gradients = run(images, labels)
         return loss, np.sum(gradients[0].numpy() ** 2)
 
-    return run
+    return step
 
 
 def _set(layer: Any, w: Any, b: Any) -> list[Any]:
     return [layer.weight.assign(w), layer.bias.assign(b)]
 
 
-def torch_eager(backward: bool) -> Callable[[], object]:
-    """Return the pass in PyTorch."""
+def pytorch(backward: bool, compiled: bool) -> Step:
+    """Return the pass in PyTorch, as it stands or compiled."""
     import torch
     from torch import nn
 
@@ -207,24 +227,114 @@ def torch_eager(backward: bool) -> Callable[[], object]:
     model = nn.Sequential(*layers)
     images, labels = torch.from_numpy(IMAGES), torch.from_numpy(LABELS)
 
-    def run() -> object:
+    def loss_of(x: Any, y: Any) -> Any:
+        return nn.functional.cross_entropy(model(x), y)
+
+    if compiled:
+        loss_of = torch.compile(loss_of)
+
+    def step() -> object:
         if not backward:
             with torch.no_grad():
-                return nn.functional.cross_entropy(model(images), labels)
+                return loss_of(images, labels)
         for parameter in model.parameters():
             parameter.grad = None
-        loss = nn.functional.cross_entropy(model(images), labels)
+        loss = loss_of(images, labels)
         loss.backward()
         return loss.detach(), float((next(model.parameters()).grad ** 2).sum())
 
-    return run
+    return step
+
+
+def _channels_last() -> tuple[Any, Any]:
+    """Return images with the channels last, and weights as convolutions of such images take them."""
+    convs, dense = parameters()
+    convs = [(w.transpose(2, 3, 1, 0).copy(), b) for w, b in convs]
+    first, b = dense[0]
+    # The first dense layer reads what the others flatten channels first.
+    dense[0] = first.reshape(256, 6, 6, -1).transpose(1, 2, 0, 3).reshape(first.shape), b
+    return IMAGES.transpose(0, 2, 3, 1).copy(), [*convs, *dense]
+
+
+def jax_jit(backward: bool) -> Step:
+    """Return the pass in JAX, channels last: so its convolutions are fastest on the CPU."""
+    import jax
+    import jax.numpy as jnp
+
+    images, values = _channels_last()
+    images, values, labels = jnp.asarray(images), jax.tree.map(jnp.asarray, values), jnp.asarray(LABELS)
+
+    def forward(values: Any, x: Any, y: Any) -> Any:
+        for (w, b), (_, _, _, stride, padding, pools) in zip(values[:5], CONVS, strict=True):
+            sides = ((padding, padding), (padding, padding))
+            x = jax.lax.conv_general_dilated(x, w, (stride, stride), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            x = jax.nn.relu(x + b)
+            if pools:
+                x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
+        x = x.reshape(BATCH, -1)
+        for index, (w, b) in enumerate(values[5:]):
+            x = x @ w + b
+            x = jax.nn.relu(x) if index < 2 else x
+        return -jnp.mean(jax.nn.log_softmax(x)[jnp.arange(BATCH), y])
+
+    run = jax.jit(jax.value_and_grad(forward) if backward else forward)
+
+    def step() -> object:
+        out = jax.block_until_ready(run(values, images, labels))
+        return (out[0], np.sum(np.asarray(out[1][0][0]) ** 2)) if backward else out
+
+    return step
+
+
+def tf_function(backward: bool) -> Step:
+    """Return the pass in TensorFlow, channels last: it has no other convolutions on the CPU."""
+    import tensorflow as tf
+
+    numbers, values = _channels_last()
+    images, labels = tf.constant(numbers), tf.constant(LABELS)
+    layers = [(tf.Variable(w), tf.Variable(b)) for w, b in values]
+
+    def forward(x: Any, y: Any) -> Any:
+        for (w, b), (_, _, _, stride, padding, pools) in zip(layers[:5], CONVS, strict=True):
+            sides = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
+            x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, w, stride, sides), b))
+            if pools:
+                x = tf.nn.max_pool2d(x, 3, 2, "VALID")
+        x = tf.reshape(x, (BATCH, -1))
+        for index, (w, b) in enumerate(layers[5:]):
+            x = tf.nn.bias_add(x @ w, b)
+            x = tf.nn.relu(x) if index < 2 else x
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, x))
+
+    def both(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = forward(x, y)
+        return loss, tape.gradient(loss, layers)
+
+    run = tf.function(both if backward else forward)
+
+    def step() -> object:
+        out = run(images, labels)
+        return (out[0], np.sum(out[1][0][0].numpy() ** 2)) if backward else out.numpy()
+
+    return step
 
 
 def works() -> Iterable[Work]:
     """Give the work of this file."""
     for backward in (False, True):
-        contenders = {NUMPY: by_hand(backward), EAGERFLOW: eager(backward)}
-        if installed("torch"):
-            contenders[TORCH] = torch_eager(backward)
         what = "forward and backward" if backward else "forward"
-        yield Work(f"AlexNet, batch {BATCH}, {what}", contenders, [Target(TORCH, 1.0)], tolerance=1e-2)
+        yield Work(
+            f"AlexNet, batch {BATCH}, {what}",
+            {
+                NUMPY: partial(by_hand, backward),
+                EAGERFLOW: partial(eagerflow, backward, captured=False),
+                CAPTURED: partial(eagerflow, backward, captured=True),
+                TORCH: partial(pytorch, backward, compiled=False),
+                TORCH_COMPILED: partial(pytorch, backward, compiled=True),
+                JAX: partial(jax_jit, backward),
+                TENSORFLOW: partial(tf_function, backward),
+            },
+            [Target(BEST, 1.0), Target(TORCH, 1.0, of=EAGERFLOW)],
+            tolerance=1e-2,
+        )

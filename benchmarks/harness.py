@@ -1,155 +1,105 @@
-"""Measuring: contenders in turn, ratios of medians, and a table that says on which machine."""
+"""Measuring: contenders take turns, and must come to the same results."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
-import os
-import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 
 import numpy as np
 
-NUMPY, EAGERFLOW, TORCH, AUTOGRAD = "NumPy by hand", "eagerflow", "PyTorch", "autograd"
+from benchmarks.contender import Contender, ContenderError
+from benchmarks.work import PEERS, Result, Work
+
+# Steps before anything is measured: the first ones trace and compile, and the last is checked.
+FIRST_STEPS = 3
+# A turn lasts about this long for the fastest contender; shorter ones begin with a step that is not timed,
+# because the others have used the caches meanwhile.
+_TURN, _SHORT = 0.03, 0.1
+
+Arrays = list[np.ndarray]
 
 
-def installed(module: str) -> bool:
-    """Tell whether a contender can be measured here."""
-    return importlib.util.find_spec(module) is not None
+def measure(work: Work, seconds: float = 8.0, least_rounds: int = 7) -> Result:
+    """Let the contenders take turns, round after round, until the time is spent."""
+    result = Result(work, {})
+    with ExitStack() as stack:
+        running: dict[str, Contender] = {}
+        expected: Arrays | None = None
+        spent_first, last_of_first = {}, {}
+        for name, maker in work.contenders.items():
+            if name in PEERS and importlib.util.find_spec(PEERS[name]) is None:
+                result.left_out[name] = "not installed"
+                continue
+            contender = Contender(maker)
+            stack.callback(contender.close)
+            try:
+                spent_first[name], last_of_first[name] = contender.first(FIRST_STEPS)
+                values = contender.result()
+                if values is not None:
+                    expected = values if expected is None else expected
+                    compare(values, expected, expected, work.tolerance)
+            except ContenderError as error:
+                result.left_out[name] = str(error)
+                contender.close()
+                continue
+            running[name] = contender
+        if running:
+            spent = _rounds(running, min(last_of_first.values()), seconds, least_rounds, result)
+            _agree_at_the_end(running, expected, result)
+            result.medians = {name: statistics.median(spent[name]) for name in running}
+            result.compiling = {
+                name: max(0.0, spent_first[name] - FIRST_STEPS * median) for name, median in result.medians.items()
+            }
+    return result
 
 
-@dataclass
-class Target:
-    """At most `ratio` times the median of contender `to`."""
-
-    to: str
-    ratio: float
-
-
-@dataclass
-class Work:
-    """One piece of work, as each contender does it.
-
-    `check` says how the contenders' results are compared before anything is measured: they
-    return comparable numbers, or None.
-    """
-
-    name: str
-    contenders: dict[str, Callable[[], object]]
-    targets: list[Target] = field(default_factory=list)
-    tolerance: float = 1e-6
-
-
-@dataclass
-class Result:
-    """Medians in seconds, by contender."""
-
-    work: Work
-    medians: dict[str, float]
-
-
-def measure(work: Work, seconds: float = 6.0, least_rounds: int = 7) -> Result:
-    """Run the contenders in turn, round after round, until the time is spent."""
-    agree(work)
-    batches = {}
-    for name, run in work.contenders.items():
-        start = time.perf_counter()
-        run()
-        once = time.perf_counter() - start
-        batches[name] = max(1, int(0.004 / once))
-    spent: dict[str, list[float]] = {name: [] for name in work.contenders}
-    names, order = list(work.contenders), random.Random(0)
+def _rounds(
+    running: dict[str, Contender], fastest: float, seconds: float, least_rounds: int, result: Result
+) -> dict[str, list[float]]:
+    """Return the seconds of a step in each turn; who fails is dropped."""
+    # All do the same number of steps, so that their last results can be compared.
+    before, count = int(fastest < _SHORT), max(1, int(_TURN / fastest))
+    spent: dict[str, list[float]] = {name: [] for name in running}
+    order = random.Random(0)
     end = time.perf_counter() + seconds
     rounds = 0
-    while rounds < least_rounds or time.perf_counter() < end:
-        # A new order each round: threads that one library leaves spinning disturb no one in particular.
+    while running and (rounds < least_rounds or time.perf_counter() < end):
+        names = list(running)
         order.shuffle(names)
         for name in names:
-            run, count = work.contenders[name], batches[name]
-            start = time.perf_counter()
-            for _ in range(count):
-                run()
-            spent[name].append((time.perf_counter() - start) / count)
+            try:
+                spent[name].append(running[name].turn(before, count))
+            except ContenderError as error:
+                result.left_out[name] = str(error)
+                running.pop(name).close()
         rounds += 1
-    return Result(work, {name: statistics.median(times) for name, times in spent.items()})
+    return spent
 
 
-def agree(work: Work) -> None:
-    """Raise if the contenders do not compute the same; this warms them up, too."""
-    expected: object = None
-    for name, run in work.contenders.items():
-        for _ in range(2):
-            run()
-        value = run()
-        if value is None:
-            continue
-        if expected is None:
-            expected = value
-        for mine, theirs in zip(_arrays(value), _arrays(expected), strict=True):
-            scale = float(np.max(np.abs(theirs))) + 1e-30
-            difference = float(np.max(np.abs(mine - theirs))) / scale
-            if difference > work.tolerance:
-                raise AssertionError(f"{work.name}: {name} differs from the first contender by {difference:.1e}")
+def _agree_at_the_end(running: dict[str, Contender], first: Arrays | None, result: Result) -> None:
+    """Drop contenders whose last result is not the first contender's."""
+    expected: Arrays | None = None
+    for name in list(running):
+        try:
+            values = running[name].result()
+            if values is not None and first is not None:
+                expected = values if expected is None else expected
+                compare(values, expected, first, result.work.tolerance)
+        except ContenderError as error:
+            result.left_out[name] = f"at the end: {error}"
+            running.pop(name)
 
 
-def _arrays(value: object) -> list[np.ndarray]:
-    values = value if isinstance(value, tuple | list) else (value,)
-    return [np.asarray(item) for item in values]
-
-
-def show(seconds: float) -> str:
-    """Return a duration with three digits and a unit."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
-
-
-def table(results: Iterable[Result]) -> str:
-    """Return the results as a Markdown table."""
-    columns = [NUMPY, EAGERFLOW, TORCH, AUTOGRAD]
-    lines = [f"| work | {' | '.join(columns)} | target |", "| --- " * (len(columns) + 2) + "|"]
-    for result in results:
-        cells = [show(result.medians[name]) if name in result.medians else "" for name in columns]
-        lines.append(f"| {result.work.name} | {' | '.join(cells)} | {'; '.join(verdicts(result))} |")
-    return "\n".join(lines)
-
-
-def verdicts(result: Result) -> list[str]:
-    """Return per target the ratio that was measured, the one that was aimed at, and whether it was met."""
-    said = []
-    for target in result.work.targets:
-        if target.to in result.medians and EAGERFLOW in result.medians:
-            ratio = result.medians[EAGERFLOW] / result.medians[target.to]
-            word = "met" if ratio <= target.ratio else "missed"
-            said.append(f"{ratio:.2f}× {target.to} (at most {target.ratio:g}×: {word})")
-    return said
-
-
-def machine() -> str:
-    """Return on what this runs, in one line."""
-    names = ["numpy", "torch", "autograd"]
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in names if installed(name)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parts = [_cpu(), f"{cores} cores", f"Python {platform.python_version()}", *versions, f"BLAS {_blas()}"]
-    return ", ".join(parts)
-
-
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _blas() -> str:
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+def compare(values: Arrays, expected: Arrays, scales: Arrays, tolerance: float) -> None:
+    """Raise if values differ by more than the tolerance, relative to the largest of the scales."""
+    if len(values) != len(expected):
+        raise ContenderError(f"returned {len(values)} results, the first contender {len(expected)}")
+    for mine, theirs, scale in zip(values, expected, scales, strict=True):
+        if mine.shape != theirs.shape:
+            raise ContenderError(f"its result has the shape {mine.shape}, the first contender's {theirs.shape}")
+        difference = float(np.max(np.abs(mine - theirs)) / (np.max(np.abs(scale)) + 1e-30))
+        if not difference <= tolerance:  # NaN is no agreement
+            raise ContenderError(f"differs from the first contender by {difference:.1e}, relatively")

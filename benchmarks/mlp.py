@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import AUTOGRAD, EAGERFLOW, NUMPY, TORCH, Target, Work, installed
+from benchmarks.work import (
+    AUTOGRAD,
+    BEST,
+    CAPTURED,
+    EAGERFLOW,
+    JAX,
+    NUMPY,
+    TENSORFLOW,
+    TORCH,
+    TORCH_COMPILED,
+    Step,
+    Target,
+    Work,
+)
 
 SIZES = (784, 512, 512, 10)
 RATE = 0.01
@@ -27,7 +41,7 @@ def parameters() -> list[Any]:
     return made
 
 
-def by_hand() -> Callable[[], object]:
+def by_hand() -> Step:
     """Return the step in NumPy, in place where that is right."""
     w1, b1, w2, b2, w3, b3 = parameters()
     rows = np.arange(len(LABELS))
@@ -62,8 +76,8 @@ def by_hand() -> Callable[[], object]:
     return step
 
 
-def eager() -> Callable[[], object]:
-    """Return the step in eagerflow."""
+def eagerflow(captured: bool) -> Step:
+    """Return the step in eagerflow, as it stands or captured."""
     import eagerflow as ef
 
     layers = [ef.nn.Linear(fan_in, fan_out, dtype=np.float32) for fan_in, fan_out in pairwise(SIZES)]
@@ -80,11 +94,11 @@ def eager() -> Callable[[], object]:
         optimizer.apply(tape.gradient(loss, variables))
         return loss
 
-    return step
+    return ef.function(step) if captured else step
 
 
-def torch_eager() -> Callable[[], object]:
-    """Return the step in PyTorch."""
+def pytorch(compiled: bool) -> Step:
+    """Return the step in PyTorch, as it stands or with model and loss compiled."""
     import torch
     from torch import nn
 
@@ -95,12 +109,18 @@ def torch_eager() -> Callable[[], object]:
         for layer, w, b in zip(linears, values[::2], values[1::2], strict=True):
             layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(w.T)))
             layer.bias.copy_(torch.from_numpy(b))
-    optimizer = torch.optim.SGD(model.parameters(), RATE)
+    optimizer = torch.optim.SGD(model.parameters(), RATE, fused=True)
     inputs, labels = torch.from_numpy(INPUTS), torch.from_numpy(LABELS)
+
+    def loss_of(x: Any, y: Any) -> Any:
+        return nn.functional.cross_entropy(model(x), y)
+
+    if compiled:
+        loss_of = torch.compile(loss_of)
 
     def step() -> object:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(inputs), labels)
+        loss = loss_of(inputs, labels)
         loss.backward()
         optimizer.step()
         return loss.detach()
@@ -108,7 +128,56 @@ def torch_eager() -> Callable[[], object]:
     return step
 
 
-def with_autograd() -> Callable[[], object]:
+def jax_jit() -> Step:
+    """Return the step in JAX: a function of the parameters, which are donated."""
+    import jax
+    import jax.numpy as jnp
+
+    inputs, labels = jnp.asarray(INPUTS), jnp.asarray(LABELS)
+    values = [jnp.asarray(value) for value in parameters()]
+
+    def loss_of(values: Any, x: Any, y: Any) -> Any:
+        w1, b1, w2, b2, w3, b3 = values
+        h = jax.nn.relu(x @ w1 + b1)
+        h = jax.nn.relu(h @ w2 + b2)
+        logs = jax.nn.log_softmax(h @ w3 + b3)
+        return -jnp.mean(logs[jnp.arange(len(y)), y])
+
+    @partial(jax.jit, donate_argnums=0)
+    def update(values: Any, x: Any, y: Any) -> Any:
+        loss, gradients = jax.value_and_grad(loss_of)(values, x, y)
+        return loss, [value - RATE * gradient for value, gradient in zip(values, gradients, strict=True)]
+
+    def step() -> object:
+        nonlocal values
+        loss, values = jax.block_until_ready(update(values, inputs, labels))
+        return loss
+
+    return step
+
+
+def tf_function() -> Step:
+    """Return the step in TensorFlow."""
+    import tensorflow as tf
+
+    variables = [tf.Variable(value) for value in parameters()]
+    inputs, labels = tf.constant(INPUTS), tf.constant(LABELS)
+
+    @tf.function
+    def update(x: Any, y: Any) -> Any:
+        w1, b1, w2, b2, w3, b3 = variables
+        with tf.GradientTape() as tape:
+            h = tf.nn.relu(x @ w1 + b1)
+            h = tf.nn.relu(h @ w2 + b2)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, h @ w3 + b3))
+        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+            tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=RATE, delta=gradient)
+        return loss
+
+    return lambda: update(inputs, labels).numpy()
+
+
+def with_autograd() -> Step:
     """Return the step in autograd."""
     import autograd
     import autograd.numpy as anp
@@ -137,11 +206,23 @@ def with_autograd() -> Callable[[], object]:
 
 def works() -> Iterable[Work]:
     """Give the work of this file."""
-    contenders = {NUMPY: by_hand(), EAGERFLOW: eager()}
-    if installed("torch"):
-        contenders[TORCH] = torch_eager()
-    if installed("autograd"):
-        contenders[AUTOGRAD] = with_autograd()
     yield Work(
-        "MLP 784-512-512-10, batch 128, SGD step", contenders, [Target(NUMPY, 1.15), Target(TORCH, 1.0)], tolerance=1e-3
+        "MLP 784-512-512-10, batch 128, SGD step",
+        {
+            NUMPY: by_hand,
+            EAGERFLOW: partial(eagerflow, captured=False),
+            CAPTURED: partial(eagerflow, captured=True),
+            TORCH: partial(pytorch, compiled=False),
+            TORCH_COMPILED: partial(pytorch, compiled=True),
+            JAX: jax_jit,
+            TENSORFLOW: tf_function,
+            AUTOGRAD: with_autograd,
+        },
+        [
+            Target(NUMPY, 1.0),
+            Target(BEST, 1 / 1.3),
+            Target(NUMPY, 1.15, of=EAGERFLOW),
+            Target(TORCH, 1.0, of=EAGERFLOW),
+        ],
+        tolerance=1e-3,
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import eagerflow as ef
-from benchmarks.harness import show
+from benchmarks.report import show
 from eagerflow.core import Draw, Op, is_inexact
 from eagerflow.devices import CPU0
 

@@ -8,11 +8,25 @@ eagerflow by NumPy's protocols; and *chain*, 31 of the cheapest ops there are, t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.harness import AUTOGRAD, EAGERFLOW, NUMPY, TORCH, Target, Work, installed
+from benchmarks.work import (
+    AUTOGRAD,
+    CAPTURED,
+    EAGERFLOW,
+    JAX,
+    NUMPY,
+    TENSORFLOW,
+    TORCH,
+    TORCH_COMPILED,
+    Maker,
+    Step,
+    Target,
+    Work,
+)
 
 _rng = np.random.default_rng(0)
 X, W, B = (_rng.uniform(0.2, 0.8, 64) for _ in range(3))
@@ -81,8 +95,8 @@ def mixed(xp: Any, x: Any, w: Any, m: Any, mask: Any) -> Any:
     return xp.sum(means)
 
 
-def mixed_torch(torch: Any, x: Any, w: Any, m: Any, mask: Any, zero: Any) -> Any:
-    """The same in PyTorch."""
+def mixed_torch(torch: Any, x: Any, w: Any, m: Any, mask: Any) -> Any:
+    """`mixed` in PyTorch."""
     a = x * w
     b = torch.tanh(a)
     c = b + x
@@ -101,7 +115,7 @@ def mixed_torch(torch: Any, x: Any, w: Any, m: Any, mask: Any, zero: Any) -> Any
     r = q.sum(dim=1, keepdim=True)
     s = q / r
     t = s @ d
-    u = torch.maximum(t, zero)
+    u = torch.clamp_min(t, 0.0)
     v = torch.sin(t)
     y = torch.cos(u)
     z = v * y
@@ -114,6 +128,48 @@ def mixed_torch(torch: Any, x: Any, w: Any, m: Any, mask: Any, zero: Any) -> Any
     chosen = torch.where(mask, squares, z)
     means = chosen.mean(dim=0)
     return means.sum()
+
+
+def chain_tensorflow(tf: Any, x: Any, w: Any, b: Any) -> Any:
+    """`chain` in TensorFlow."""
+    for _ in range(10):
+        x = tf.tanh(x * w + b)
+    return tf.reduce_sum(x)
+
+
+def mixed_tensorflow(tf: Any, x: Any, w: Any, m: Any, mask: Any) -> Any:
+    """`mixed` in TensorFlow."""
+    a = x * w
+    b = tf.tanh(a)
+    c = b + x
+    d = tf.reshape(c, (8, 8))
+    e = d @ m
+    f = tf.square(e)
+    g = tf.reduce_sum(f, axis=1, keepdims=True)
+    h = g + 1.0
+    i = tf.sqrt(h)
+    j = e / i
+    k = tf.transpose(j)
+    n = j @ k
+    o = tf.reduce_max(n, axis=1, keepdims=True)
+    p = n - o
+    q = tf.exp(p)
+    r = tf.reduce_sum(q, axis=1, keepdims=True)
+    s = q / r
+    t = s @ d
+    u = tf.maximum(t, 0.0)
+    v = tf.sin(t)
+    y = tf.cos(u)
+    z = v * y
+    top = z[:4]
+    bottom = z[4:]
+    swapped = tf.concat([bottom, top], axis=0)
+    logs = tf.math.log(r)
+    shifted = swapped + logs
+    squares = shifted**2
+    chosen = tf.where(mask, squares, z)
+    means = tf.reduce_mean(chosen, axis=0)
+    return tf.reduce_sum(means)
 
 
 def mixed_by_hand(x: Any, w: Any, m: Any, mask: Any) -> Any:
@@ -157,77 +213,166 @@ def mixed_by_hand(x: Any, w: Any, m: Any, mask: Any) -> Any:
     return value, g_c + g_a * w, g_a * x, g_m
 
 
-def works() -> Iterable[Work]:
-    """Give the work of this file."""
-    yield from _program("chain", lambda xp: chain, (X, W, B), (), chain_by_hand)
-    yield from _program("mixed", lambda xp: mixed, (X, W, M), (MASK,), mixed_by_hand)
+class Program(NamedTuple):
+    """One of the programs, as each library writes it."""
+
+    run: Callable[..., Any]  # takes the namespace, then arrays and constants
+    by_hand: Callable[..., Any]
+    torch: Callable[..., Any]
+    tensorflow: Callable[..., Any]
+    arrays: tuple[Any, ...]
+    constants: tuple[Any, ...]
 
 
-def _program(
-    name: str,
-    program: Callable[[Any], Callable[..., Any]],
-    arrays: tuple[Any, ...],
-    constants: tuple[Any, ...],
-    by_hand: Callable[..., Any],
-) -> Iterable[Work]:
+PROGRAMS = {
+    "chain": Program(chain, chain_by_hand, chain, chain_tensorflow, (X, W, B), ()),
+    "mixed": Program(mixed, mixed_by_hand, mixed_torch, mixed_tensorflow, (X, W, M), (MASK,)),
+}
+
+
+def numpy_by_hand(name: str, backward: bool) -> Step:
+    """Return the program in NumPy, with its gradients by hand."""
+    program = PROGRAMS[name]
+    if backward:
+        return lambda: program.by_hand(*program.arrays, *program.constants)
+    return lambda: program.run(np, *program.arrays, *program.constants)
+
+
+def eagerflow(name: str, backward: bool, captured: bool, through_numpy: bool = False) -> Step:
+    """Return the program in eagerflow: `ef` names in it, or NumPy's own; as it stands or captured."""
     import eagerflow as ef
 
-    run = program(np)
-    tensors = [ef.asarray(array) for array in arrays]
-    fixed = [ef.asarray(array) for array in constants]
+    program = PROGRAMS[name]
+    xp: Any = np if through_numpy else ef
+    tensors = [ef.asarray(array) for array in program.arrays]
+    fixed = [ef.asarray(array) for array in program.constants]
 
-    def record(xp: Any) -> Any:
+    def forward(*tensors: Any) -> Any:
+        # Eager code records; what is captured without a gradient has nothing to record.
         with ef.GradientTape() as tape:
             tape.watch(tensors)
-            value = run(xp, *tensors, *fixed)
-        return tape, value
+            return program.run(xp, *tensors, *fixed)
 
-    def gradients(xp: Any) -> Any:
-        tape, value = record(xp)
+    def both(*tensors: Any) -> Any:
+        with ef.GradientTape() as tape:
+            tape.watch(tensors)
+            value = program.run(xp, *tensors, *fixed)
         return (value, *tape.gradient(value, tensors))
 
-    forward: dict[str, Callable[[], object]] = {
-        NUMPY: lambda: run(np, *arrays, *constants),
-        EAGERFLOW: lambda: record(ef)[1],
-    }
-    both: dict[str, Callable[[], object]] = {
-        NUMPY: lambda: by_hand(*arrays, *constants),
-        EAGERFLOW: lambda: gradients(ef),
-    }
-    through: dict[str, Callable[[], object]] = {NUMPY: both[NUMPY], EAGERFLOW: lambda: gradients(np)}
-    if installed("torch"):
-        import torch
+    run = both if backward else forward
+    if captured:
+        run = ef.function(run)
+    return lambda: run(*tensors)
 
-        leaves = [torch.tensor(array, requires_grad=True) for array in arrays]
-        others = [torch.tensor(array) for array in constants]
-        zero = torch.zeros((), dtype=torch.float64)
 
-        def torch_forward() -> Any:
-            if name == "chain":
-                return chain(torch, *leaves)
-            x, w, m = leaves
-            return mixed_torch(torch, x, w, m, others[0], zero)
+def pytorch(name: str, backward: bool, compiled: bool) -> Step:
+    """Return the program in PyTorch, as it stands or compiled."""
+    import torch
 
-        def torch_both() -> Any:
-            value = torch_forward()
-            return (value.detach(), *torch.autograd.grad(value, leaves))
+    program = PROGRAMS[name]
+    leaves = [torch.tensor(array, requires_grad=True) for array in program.arrays]
+    others = [torch.tensor(array) for array in program.constants]
 
-        forward[TORCH] = lambda: torch_forward().detach()
-        both[TORCH] = torch_both
-    if installed("autograd"):
-        import autograd
-        import autograd.numpy
+    def run(*leaves: Any) -> Any:
+        return program.torch(torch, *leaves, *others)
 
-        differentiated = autograd.value_and_grad(
-            lambda parts: run(autograd.numpy, *parts, *constants)  # autograd takes a tuple as one argument
-        )
+    if compiled:
+        run = torch.compile(run)
+    if not backward:
+        return lambda: run(*leaves).detach()
 
-        def autograd_both() -> Any:
-            value, parts = differentiated(arrays)
-            return (value, *parts)
+    def both() -> Any:
+        value = run(*leaves)
+        return (value.detach(), *torch.autograd.grad(value, leaves))
 
-        both[AUTOGRAD] = autograd_both
-    yield Work(f"31 small ops ({name}), forward while recording", forward, [Target(NUMPY, 2.0)])
-    yield Work(f"31 small ops ({name}), forward and backward", both, [Target(NUMPY, 2.0), Target(TORCH, 0.5)])
-    if name == "mixed":
-        yield Work(f"31 small ops ({name}) through `np.`, forward and backward", through)
+    return both
+
+
+def jax_jit(name: str, backward: bool) -> Step:
+    """Return the program in JAX."""
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+    program = PROGRAMS[name]
+    arrays = [jnp.asarray(array) for array in program.arrays]
+    fixed = [jnp.asarray(array) for array in program.constants]
+
+    def forward(*arrays: Any) -> Any:
+        return program.run(jnp, *arrays, *fixed)
+
+    @jax.jit
+    def both(*arrays: Any) -> Any:
+        value, gradients = jax.value_and_grad(forward, argnums=tuple(range(len(arrays))))(*arrays)
+        return (value, *gradients)
+
+    run = both if backward else jax.jit(forward)
+    return lambda: jax.block_until_ready(run(*arrays))
+
+
+def tf_function(name: str, backward: bool) -> Step:
+    """Return the program in TensorFlow."""
+    import tensorflow as tf
+
+    program = PROGRAMS[name]
+    arrays = [tf.constant(array) for array in program.arrays]
+    fixed = [tf.constant(array) for array in program.constants]
+
+    def forward(*arrays: Any) -> Any:
+        return program.tensorflow(tf, *arrays, *fixed)
+
+    def both(*arrays: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(arrays)
+            value = forward(*arrays)
+        return (value, *tape.gradient(value, arrays))
+
+    run = tf.function(both if backward else forward)
+    return lambda: run(*arrays)
+
+
+def with_autograd(name: str) -> Step:
+    """Return the program and its gradients in autograd."""
+    import autograd
+    import autograd.numpy
+
+    program = PROGRAMS[name]
+    differentiated = autograd.value_and_grad(
+        lambda parts: program.run(autograd.numpy, *parts, *program.constants)  # autograd takes a tuple as one argument
+    )
+
+    def both() -> Any:
+        value, parts = differentiated(program.arrays)
+        return (value, *parts)
+
+    return both
+
+
+def works() -> Iterable[Work]:
+    """Give the work of this file."""
+    for name in PROGRAMS:
+        for backward in (False, True):
+            contenders: dict[str, Maker] = {
+                NUMPY: partial(numpy_by_hand, name, backward),
+                EAGERFLOW: partial(eagerflow, name, backward, captured=False),
+                CAPTURED: partial(eagerflow, name, backward, captured=True),
+                TORCH: partial(pytorch, name, backward, compiled=False),
+                TORCH_COMPILED: partial(pytorch, name, backward, compiled=True),
+                JAX: partial(jax_jit, name, backward),
+                TENSORFLOW: partial(tf_function, name, backward),
+            }
+            targets = [Target(NUMPY, 2.0, of=EAGERFLOW)]
+            if backward:
+                contenders[AUTOGRAD] = partial(with_autograd, name)
+                targets = [Target(NUMPY, 1.2), *targets, Target(TORCH, 0.5, of=EAGERFLOW)]
+            what = "forward and backward" if backward else "forward while recording"
+            yield Work(f"31 small ops ({name}), {what}", contenders, targets)
+    yield Work(
+        "31 small ops (mixed) through `np.`, forward and backward",
+        {
+            NUMPY: partial(numpy_by_hand, "mixed", True),
+            EAGERFLOW: partial(eagerflow, "mixed", True, captured=False, through_numpy=True),
+            CAPTURED: partial(eagerflow, "mixed", True, captured=True, through_numpy=True),
+        },
+        [Target(NUMPY, None)],
+    )

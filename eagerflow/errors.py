@@ -18,6 +18,7 @@ __all__ = [
     "ArgumentError",
     "AxisError",
     "CaptureError",
+    "CaptureWarning",
     "CheckpointError",
     "DTypeError",
     "DeviceError",
@@ -68,6 +69,10 @@ class GradientLostWarning(UserWarning):
 
 class CaptureError(EagerflowError, RuntimeError):
     """Something that cannot become part of a captured graph."""
+
+
+class CaptureWarning(UserWarning):
+    """Something that a captured function does in another way than eager code, or more often than is good."""
 
 
 class CheckpointError(EagerflowError, ValueError):

@@ -19,13 +19,13 @@ from eagerflow.core import (
     interpret,
     is_inexact,
 )
+from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
 from eagerflow.core.dispatch import current_interpreter
 from eagerflow.core.explain import user_line
 from eagerflow.core.op import Op
 from eagerflow.core.pullback import restore
 from eagerflow.core.record import Record, Recorder, active, recorders
-from eagerflow.core.traced import Traced
-from eagerflow.custom import CallOp, attach_call, outputs_of, weight_of
+from eagerflow.core.traced import Traced, depth
 from eagerflow.errors import GradientError
 from eagerflow.gradients import Function
 
@@ -99,7 +99,7 @@ def checkpoint(f: Function) -> Function:
             again, keywords = optree.tree_unflatten(structure, replaced)
             return f(*again, **keywords)
 
-        probe = Recorder(watch_accessed=True)  # it never records: it only sees which Variables are read
+        probe = Recorder(watch_accessed=True, depth=depth())  # it never records: it only sees which Variables are read
         remember = _Remember(current_interpreter.get())
         token = active.set((probe,))
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -11,6 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from eagerflow.core import ArrayMethods, Tensor, convert
+from eagerflow.core.dims import Symbolic, index
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import ArgumentError, CaptureError, DTypeError, EagerflowError, IndexOutOfBoundsError, ShapeError
 
@@ -172,12 +172,12 @@ def integer(value: Any, name: str, what: str) -> int:
         It is no integer; it is too large.
     """
     try:
-        number = operator.index(value)
+        number = index(value)
     except EagerflowError:
         raise
     except TypeError:
         raise DTypeError(f"{name}: {what} is an integer, got {describe(value)}\n  at {user_line()}") from None
-    if not -sys.maxsize <= number <= sys.maxsize:
+    if type(number) is int and not -sys.maxsize <= number <= sys.maxsize:
         raise ShapeError(f"{name}: {what} is too large: {number}\n  at {user_line()}")
     return number
 
@@ -190,7 +190,7 @@ def number(value: Any, name: str, what: str) -> Any:
     DTypeError
         It is no real number.
     """
-    if type(value) is float or type(value) is int or type(value) is bool:
+    if type(value) is float or type(value) is int or type(value) is bool or isinstance(value, Symbolic):
         return value
     if not isinstance(value, str | bytes | bytearray):
         try:

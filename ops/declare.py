@@ -31,6 +31,7 @@ def elementwise(
     sample_dtype: Any = None,
     infer: Callable[..., Any] | None = None,
     flops: float = 1.0,
+    scalar: str | None = None,
     onnx: str | None = None,
     kinds: str = "f",
     smooth: int = 2,
@@ -50,7 +51,7 @@ def elementwise(
         An expression, and what it prints.
     inputs : str
         ``"x"`` or ``"x y"``.
-    vjp, no_gradient, jvp, flops, onnx, kinds, smooth
+    vjp, no_gradient, jvp, flops, scalar, onnx, kinds, smooth
         As for `Op`. Forward mode needs no `jvp` of functions that are holomorphic, or real.
     domain : tuple, or one for each input
         Interval in which the function is defined and smooth; tests draw from it.
@@ -93,6 +94,7 @@ def elementwise(
         jvp=jvp,
         fusion="elementwise",
         flops=flops,
+        scalar=scalar,
         onnx=onnx,
         kinds=kinds,
         smooth=smooth,

@@ -19,7 +19,10 @@ import numpy as np
 
 from eagerflow import devices
 from eagerflow.core import ArrayMethods, Op, Tensor, convert, default_dtype, is_inexact
-from eagerflow.errors import ArgumentError, DTypeError, ShapeError
+from eagerflow.core.dims import Dim, broadcast_shapes, index
+from eagerflow.core.explain import user_line
+from eagerflow.core.traced import capturing
+from eagerflow.errors import ArgumentError, CaptureError, DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import check_dtype
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.checked import integer, number, sequence
@@ -63,6 +66,8 @@ class Generator:
 
     def __init__(self, seed: int | None = None) -> None:
         self._lock = threading.Lock()
+        # What a captured function makes for itself, with a seed, starts anew in every run.
+        self._capture = None if seed is None else capturing.get()
         self.seed(seed)
 
     def seed(self, seed: int | None = None) -> None:
@@ -87,6 +92,12 @@ class Generator:
         >>> bool(x == ef.random.uniform())
         True
         """
+        capture = capturing.get()
+        if capture is not None and capture is not self._capture:
+            raise CaptureError(
+                f"seed: {capture.name} would seed the generator once, while it is captured, and not in every run; seed it "
+                f"outside, or make an ef.random.Generator(seed) in the function\n  at {user_line()}"
+            )
         if seed is None:
             seed = secrets.randbits(64)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
@@ -111,16 +122,46 @@ class Generator:
 
     def _take(self) -> dict[str, Any]:
         """Return the attributes of the next draw."""
+        capture = capturing.get()
+        if capture is not None and capture is not self._capture:
+            return capture.draw(self)
         with self._lock:
             counter = self._counter
             self._counter = counter + 1
             return {"key": self._key, "counter": counter}
+
+    def take(self, count: int) -> tuple[tuple[int, int], int]:
+        """Take the counters of the next `count` draws.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+
+        Returns
+        -------
+        key : tuple of int
+            What stands for the seed.
+        counter : int
+            The first counter.
+
+        Examples
+        --------
+        >>> import eagerflow as ef
+        >>> ef.random.Generator(7).take(3)[1]
+        0
+        """
+        with self._lock:
+            counter = self._counter
+            self._counter = counter + count
+            return self._key, counter
 
     def __getstate__(self) -> tuple[int, int, int]:
         return self.state
 
     def __setstate__(self, state: tuple[int, int, int]) -> None:
         self._lock = threading.Lock()
+        self._capture = None
         self.state = state
 
     def __repr__(self) -> str:
@@ -407,10 +448,11 @@ def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
 def _shape(name: str, size: Any) -> tuple[int, ...]:
     if size is None:
         return ()
-    sizes = [size] if isinstance(size, int | np.integer) else sequence(size, name, "size")
-    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) or not 0 <= n <= sys.maxsize for n in sizes):
+    sizes = [size] if isinstance(size, int | np.integer | Dim) else sequence(size, name, "size")
+    known = [n for n in sizes if not isinstance(n, Dim)]
+    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) or not 0 <= n <= sys.maxsize for n in known):
         raise ShapeError(f"{name}: size is an integer or a tuple of integers of 0 or more, got {size!r}")
-    return tuple(int(n) for n in sizes)
+    return tuple(index(n) for n in sizes)
 
 
 def _resolve(name: str, parameters: tuple[Any, ...], size: Any, dtype: Any) -> tuple[Any, np.dtype[Any], Any]:
@@ -420,7 +462,7 @@ def _resolve(name: str, parameters: tuple[Any, ...], size: Any, dtype: Any) -> t
         p if isinstance(p, ArrayMethods) else convert(p).numpy() for p in parameters if not isinstance(p, int | float)
     ]
     try:
-        shape = np.broadcast_shapes(*[p.shape for p in arrays])
+        shape = broadcast_shapes(*[p.shape for p in arrays])
     except ValueError:
         raise ShapeError(
             f"{name}: the parameters' shapes {' and '.join(str(p.shape) for p in arrays)} do not broadcast"
@@ -428,7 +470,7 @@ def _resolve(name: str, parameters: tuple[Any, ...], size: Any, dtype: Any) -> t
     if size is not None:
         given = _shape(name, size)
         try:
-            fits = np.broadcast_shapes(given, shape) == given
+            fits = broadcast_shapes(given, shape) == given
         except ValueError:
             fits = False
         if not fits:

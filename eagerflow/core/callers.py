@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core.array_methods import ArrayMethods
+from eagerflow.core.dims import Symbolic
 from eagerflow.core.dispatch import ARRAYS, EXTENSION, SCALARS, ask, current_interpreter
 from eagerflow.core.explain import explain, two_devices
 from eagerflow.core.extension import fast
@@ -272,4 +273,4 @@ def reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return method
 
 
-_OPERANDS = (ArrayMethods, np.ndarray, np.generic, float, int, complex, list, tuple)
+_OPERANDS = (ArrayMethods, np.ndarray, np.generic, float, int, complex, list, tuple, Symbolic)

@@ -24,19 +24,27 @@ if TYPE_CHECKING:
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # The floors, wherever their links lead.
 _FLOORS = tuple({os.path.realpath(os.path.join(_HOME, name)) + os.sep for name in ("", "ops", "devices", "capture")})
+_BETWEEN = ("optree.", "contextlib")
 
 
 def user_line() -> str:
     """Return the line outside eagerflow that led here: ``file.py:12: y = a + b``."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        name = frame.f_code.co_filename
-        between = name.startswith("<__array_function__") or frame.f_globals.get("__name__", "").startswith("optree.")
-        if not between and not os.path.realpath(name).startswith(_FLOORS):
+        if not is_ours(frame):
+            name = frame.f_code.co_filename
             text = linecache.getline(name, frame.f_lineno).strip()
             return f"{os.path.basename(name)}:{frame.f_lineno}" + (f": {text}" if text else "")
         frame = frame.f_back
     return "unknown line"
+
+
+def is_ours(frame: FrameType) -> bool:
+    """Tell whether a frame is eagerflow's, or of what stands between it and the user."""
+    name = frame.f_code.co_filename
+    if name.startswith("<__array_function__") or frame.f_globals.get("__name__", "").startswith(_BETWEEN):
+        return True
+    return os.path.realpath(name).startswith(_FLOORS)
 
 
 def describe(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eagerflow.core import dispatch
+from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.forward import Forward
 from eagerflow.core.pullback import Pullback, Refusal
 from eagerflow.core.spec import Spec
@@ -98,6 +99,14 @@ class Op:
     flops : float or callable, optional
         Cost in floating-point operations: per element of the output (reductions: of the input),
         or ``flops(*specs, **attrs)``. Contractions give the callable.
+    scalar : str, optional
+        What an elementwise op computes for one element, as an expression of the names of its inputs and attributes;
+        captured graphs make fused kernels of it. It may use what `eagerflow.capture.kernels.scalar_math` has. Inputs
+        come in the dtype that they promote to, numbers in the expression have it too, and the result is cast
+        to the dtype that `infer` says.
+    lower : callable, optional
+        ``lower(*inputs, **attrs)`` computes the same out of elementwise ops and reductions, on Tensors, so that captured
+        graphs can fuse them with their neighbours: a softmax out of a maximum, exponentials and a sum.
     onnx : str, optional
         The ONNX operator that computes the same.
     outputs : int
@@ -138,6 +147,8 @@ class Op:
         fusion: str = "opaque",
         effects: str = "none",
         flops: float | Callable[..., float] = 1.0,
+        scalar: str | None = None,
+        lower: Callable[..., Any] | None = None,
         onnx: str | None = None,
         outputs: int = 1,
         moves: bool = False,
@@ -164,6 +175,8 @@ class Op:
         self.no_gradient = no_gradient
         self.fusion = fusion
         self.effects = effects
+        self.scalar = scalar
+        self.lower = lower
         self.onnx = onnx
         self.outputs = outputs
         self.moves = moves
@@ -378,4 +391,4 @@ def broadcast(*specs: Any) -> tuple[int, ...]:
     >>> ef.ops.broadcast(ef.ops.Spec((2, 1), "float64"), ef.ops.Spec((3,), "float64"), 1.0)
     (2, 3)
     """
-    return np.broadcast_shapes(*[getattr(spec, "shape", ()) for spec in specs])
+    return broadcast_shapes(*[getattr(spec, "shape", ()) for spec in specs])

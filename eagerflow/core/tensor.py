@@ -11,6 +11,7 @@ import numpy as np
 
 from eagerflow import devices
 from eagerflow.core.array_methods import ArrayMethods
+from eagerflow.core.dims import Symbolic, is_symbolic
 from eagerflow.core.explain import describe, user_line
 from eagerflow.devices import CPU0, Device
 from eagerflow.errors import DTypeError, ShapeError
@@ -159,7 +160,15 @@ def wrap(data: Any, device: Device, record: Record | None = None) -> Tensor:
 
 def zeros_like(value: Any) -> Tensor:
     """Return zeros in the shape, in the dtype and on the device of a Tensor, or of the value that a record is of."""
-    return wrap(value.device.kind.namespace.zeros(value.shape, value.dtype), value.device)
+    return filled(0, value.shape, value.dtype, value.device)
+
+
+def filled(number: int, shape: tuple[Any, ...], dtype: Any, device: Device) -> Tensor:
+    """Return a Tensor that holds 0 or 1 everywhere; of a symbolic shape, a repeated number."""
+    namespace = device.kind.namespace
+    if is_symbolic(shape):
+        return broadcast(wrap(namespace.full((), number, dtype), device), shape)
+    return wrap(namespace.ones(shape, dtype) if number else namespace.zeros(shape, dtype), device)
 
 
 def alias(tensor: Tensor, record: Record | None = None) -> Any:
@@ -265,6 +274,8 @@ def convert(value: Any, dtype: Any = None, device: str | Device | None = None, c
         return wrap(value, devices.find(device))
     wanted = None if dtype is None else as_dtype(dtype)
     if type(value) is not np.ndarray and not isinstance(value, np.generic):
+        if isinstance(value, Symbolic):
+            return convert(value.lifted(), wanted, device)
         home = devices.of_array(value)
         # A kind may have a subclass of NumPy's arrays as its own.
         if home is not None and home.kind.array_type is not np.ndarray:
@@ -304,7 +315,7 @@ def _check_subclass(value: np.ndarray) -> None:
 def _holds_tensors(value: Any) -> bool:
     if not isinstance(value, list | tuple):
         return False
-    return any(isinstance(item, ArrayMethods) or _holds_tensors(item) for item in value)
+    return any(isinstance(item, ArrayMethods | Symbolic) or _holds_tensors(item) for item in value)
 
 
 _stack: Callable[[list[Tensor]], Tensor]

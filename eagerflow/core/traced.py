@@ -11,6 +11,7 @@ value to a part of a plain Tensor, the handle becomes a traced value (see `tenso
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 # The levels that run in this thread or task, outermost first.
 levels: ContextVar[tuple[Level, ...]] = ContextVar("levels", default=())
+
+# The capture that runs in this thread or task: what has state (Variables, random generators) asks it first.
+capturing: ContextVar[Any] = ContextVar("capturing", default=None)
 
 
 def depth() -> int:
@@ -170,7 +174,7 @@ class Traced(Tensor):
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.intp))
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.record import Record, Recorder, active, leaf, recorders
 from eagerflow.core.tensor import Tensor, convert, is_exclusive, wrap
-from eagerflow.core.traced import Traced
+from eagerflow.core.traced import Traced, capturing
 from eagerflow.devices import Device
 from eagerflow.errors import DeviceError, DTypeError, ShapeError
 
@@ -52,6 +52,9 @@ class Variable(ArrayMethods):
         device: str | Device | None = None,
     ) -> None:
         made = convert(value, dtype, device)
+        capture = capturing.get()
+        if capture is not None:
+            made = capture.created(self, made)
         self._value = wrap(made._held, made._device)
         self._trainable = bool(trainable)
         self._name = name
@@ -60,6 +63,9 @@ class Variable(ArrayMethods):
         """Return the value; open tapes follow it if the Variable is trainable."""
         value = self._value
         tapes = active.get()
+        capture = capturing.get()
+        if capture is not None:
+            return capture.read(self)
         return wrap(value._held, value._device, self._followed(tapes) if tapes else None)
 
     def _followed(self, tapes: tuple[Recorder, ...]) -> Record | None:
@@ -148,6 +154,9 @@ class Variable(ArrayMethods):
         ShapeError, DTypeError
             The value does not fit; the Variable is as it was.
         """
+        capture = capturing.get()
+        if capture is not None:
+            return capture.assign(self, self._fit(value, "assign", capture))
         data = self._accept(value, "assign")
         # What was handed over may be seen by its owner; what was made here is ours alone.
         owned = isinstance(value, ArrayMethods) or data is value
@@ -163,6 +172,10 @@ class Variable(ArrayMethods):
         return self._update("subtract", value)
 
     def _update(self, ufunc: str, value: Any) -> Variable:
+        capture = capturing.get()
+        if capture is not None:
+            given = self._fit(value, f"assign_{ufunc[:3]}", capture)
+            return capture.assign(self, capture.read(self) + given if ufunc == "add" else capture.read(self) - given)
         data = self._accept(value, f"assign_{ufunc[:3]}")
         current = self._value
         function = getattr(current._device.kind.namespace, ufunc)
@@ -173,6 +186,20 @@ class Variable(ArrayMethods):
         return self
 
     def _accept(self, value: Any, what: str) -> Any:
+        """Return the array of a value that fits."""
+        mine = self._value
+        tensor = self._checked(value, what)
+        if isinstance(tensor, Traced):
+            tensor = tensor.concrete(f"{what}: a Variable has one value")
+        return tensor._held if tensor.dtype == mine.dtype else tensor._held.astype(mine.dtype)
+
+    def _fit(self, value: Any, what: str, capture: Any) -> Tensor:
+        """Return a value that fits as a value of the capture."""
+        made: Tensor = self._checked(value, what)
+        return made if made.dtype == self.dtype else made.astype(self.dtype)
+
+    def _checked(self, value: Any, what: str) -> Tensor:
+        """Return a value as a Tensor of a shape, a device and a kind of dtype that fit."""
         mine = self._value
         name = f"{what}: Variable {self._name!r}" if self._name else f"{what}: a Variable"
         value = value._read() if isinstance(value, ArrayMethods) else value
@@ -185,19 +212,21 @@ class Variable(ArrayMethods):
             tensor = convert(given, None, mine._device)
         else:
             tensor = value if isinstance(value, Tensor) else convert(value, None, mine._device)
-            if isinstance(tensor, Traced):
-                tensor = tensor.concrete(f"{name} has one value")
-        if tensor._device is not mine._device:
-            raise DeviceError(f"{name} is on {mine._device}, got a value on {tensor._device}; use value.to(device)")
+        if tensor.device is not mine._device:
+            raise DeviceError(f"{name} is on {mine._device}, got a value on {tensor.device}; use value.to(device)")
         if tensor.shape != mine.shape and (what == "assign" or tensor.shape != ()):
             raise ShapeError(f"{name} has shape {mine.shape}, got shape {tensor.shape}")
-        if tensor.dtype == mine.dtype:
-            return tensor._held
-        if not np.can_cast(tensor.dtype, mine.dtype, "same_kind"):
+        if tensor.dtype != mine.dtype and not np.can_cast(tensor.dtype, mine.dtype, "same_kind"):
             raise DTypeError(f"{name} has dtype {mine.dtype}, got {tensor.dtype}; cast it with value.astype(...)")
-        return tensor._held.astype(mine.dtype)
+        return tensor
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        capture = capturing.get()
+        if capture is not None:
+            changed = capture.read(self)
+            changed[index] = value
+            capture.assign(self, changed)
+            return
         mine = self._value
         given = value._read() if isinstance(value, ArrayMethods) else convert(value, None, mine._device, False)
         if isinstance(given, Traced):

@@ -72,7 +72,7 @@ def eye(
     """
     rows, columns = lengths((n_rows, n_rows if n_cols is None else n_cols), "eye")
     offset, wanted = (
-        integer(max(-rows, min(k, columns)) if isinstance(k, int) else k, "eye", "k"),
+        integer(max(-rows, min(k, columns)) if isinstance(k, int) and k else k, "eye", "k"),
         dtype_or_default(dtype, "eye"),
     )
     return create(_eye, device, rows=rows, columns=columns, k=offset, dtype=wanted)
@@ -139,7 +139,7 @@ def tri(
     """
     rows, columns = lengths((n_rows, n_rows if n_cols is None else n_cols), "tri")
     offset, wanted = (
-        integer(max(-rows, min(k, columns)) if isinstance(k, int) else k, "tri", "k"),
+        integer(max(-rows, min(k, columns)) if isinstance(k, int) and k else k, "tri", "k"),
         dtype_or_default(dtype, "tri"),
     )
     return create(_tri, device, rows=rows, columns=columns, k=offset, dtype=wanted)

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core.dims import Dim, has_dims
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.joining import concat, stack
+from eagerflow.ops.arrays.ranges import arange
 from eagerflow.ops.arrays.shape import broadcast_to
 from eagerflow.ops.arrays.splitting import unstack
 from eagerflow.ops.arrays.transposition import moveaxis
 from eagerflow.ops.checked import array as checked_array
 from eagerflow.ops.checked import numpy_checks, option
-from eagerflow.ops.elementwise.rounding import floor, round
+from eagerflow.ops.elementwise.rounding import floor, minimum, round
 from eagerflow.ops.indexing.along_axis import take
 from eagerflow.ops.indexing.indexing import read_part
 from eagerflow.ops.reductions.extremes import max, min
@@ -67,6 +69,8 @@ def _pairs(value: Any, ndim: int, name: str) -> tuple[tuple[Any, Any], ...]:
             for axis, pair in value.items():
                 pairs[axis] = pair if isinstance(pair, tuple | list) else (pair, pair)
         value = pairs
+    if has_dims(value):
+        return _symbolic_pairs(value, ndim)
     try:
         spread = np.broadcast_to(np.asarray(value), (ndim, 2))
         if spread.dtype.kind not in "biufc":
@@ -76,6 +80,29 @@ def _pairs(value: Any, ndim: int, name: str) -> tuple[tuple[Any, Any], ...]:
             f"pad: {name} is a number, a pair, or a pair for each of the {ndim} axes, got {value!r}\n  at {user_line()}"
         ) from None
     return tuple((before.item(), after.item()) for before, after in spread)
+
+
+def _symbolic_pairs(value: Any, ndim: int) -> tuple[tuple[Any, Any], ...]:
+    rows = value if isinstance(value, tuple | list) else (value,)
+    if not any(isinstance(row, tuple | list) for row in rows):
+        rows = (rows,)
+    pairs = [tuple(row) if isinstance(row, tuple | list) else (row,) for row in rows]
+    pairs = [pair * 2 if len(pair) == 1 else pair for pair in (pairs * ndim if len(pairs) == 1 else pairs)]
+    if len(pairs) != ndim or any(len(pair) != 2 for pair in pairs):
+        raise ShapeError(f"pad: expected a pair for each of the {ndim} axes, got {value!r}\n  at {user_line()}")
+    return tuple([(before, after) for before, after in pairs])
+
+
+def _symbolic_places(side: Any, pair: tuple[Any, Any], mode: str) -> Tensor:
+    """Return which elements of an axis stand where after padding, as NumPy pads positions."""
+    places = arange(-pair[0], side + pair[1])
+    if mode == "edge" or side == 1:
+        return places.clip(0, side - 1)
+    if mode == "wrap":
+        return places % side
+    period = 2 * side - (2 if mode == "reflect" else 0)
+    places = places % period
+    return minimum(places, period - (0 if mode == "reflect" else 1) - places)
 
 
 @implements(np.pad)
@@ -133,7 +160,7 @@ def pad(
     source = checked_array(array, "pad")
     width = _pairs(pad_width, source.ndim, "pad_width")
     for pair in width:
-        if not all(isinstance(n, int) for n in pair):
+        if not all(isinstance(n, int | Dim) for n in pair):
             raise DTypeError(f"pad: widths are integers, got {pad_width!r}\n  at {user_line()}")
         if smallest(pair) < 0:
             raise ShapeError(f"pad: widths are not negative, got {pad_width!r}\n  at {user_line()}")
@@ -160,7 +187,12 @@ def pad(
             source = _turned_over(source, axis, pair, mode)
         else:
             # NumPy pads the positions; the elements, and their gradients, follow by them.
-            places = np.pad(np.arange(source.shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
+            side: Any = source.shape[axis]
+            places: Any
+            if has_dims((side, pair)):
+                places = _symbolic_places(side, pair, mode)
+            else:
+                places = np.pad(np.arange(side), pair, mode=mode)  # type: ignore[call-overload]
             source = take(source, places, axis)
     return source
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, convert, default_dtype, implements
+from eagerflow.core.dims import Dim, Symbolic
 from eagerflow.core.explain import describe, user_line
 from eagerflow.devices import Device
 from eagerflow.errors import ArgumentError, DTypeError, ShapeError
@@ -86,9 +87,14 @@ def arange(
     numbers = [_scalar(x) for x in (first, last, step)]
     if numbers[2] == 0:
         raise ArgumentError(f"arange: the step is zero\n  at {user_line()}")
-    whole = builtins.all(isinstance(x, int) for x in numbers)
+    whole = builtins.all(isinstance(x, int | Dim) for x in numbers)
     wanted = check_dtype(dtype, "arange") if dtype is not None else np.dtype(np.int64) if whole else default_dtype()
     return create(_arange, device, start=numbers[0], stop=numbers[1], step=numbers[2], dtype=wanted)
+
+
+def positions(count: Any) -> Any:
+    """Return the numbers below `count`: an array, or where that is symbolic a Tensor."""
+    return np.arange(count) if type(count) is int else arange(count)
 
 
 def _scalar(x: Any) -> Any:
@@ -97,7 +103,7 @@ def _scalar(x: Any) -> Any:
         if x.size != 1 or x.dtype.kind not in "biuf":
             raise DTypeError(f"arange: expected real numbers, got {describe(x)}\n  at {user_line()}")
         return x.item()
-    if not isinstance(x, int | float):
+    if not isinstance(x, int | float | Symbolic):
         raise DTypeError(f"arange: expected real numbers, got {describe(x)}\n  at {user_line()}")
     return x
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Tensor, convert, implements
+from eagerflow.core.dims import Dim
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.arrays.shape import as_shape, broadcast_to, expand_dims, ravel, reshape
@@ -53,14 +54,14 @@ def repeat(x: Any, repeats: Any, /, axis: int | None = None, *, total_repeat_len
     if axis is None:
         source, axis = ravel(source), 0
     axis = one_axis(axis, source.ndim, "repeat")
-    counts = np.asarray(repeats)
+    counts = np.asarray(repeats if not isinstance(repeats, Dim) else 0)
     if counts.dtype.kind not in "iub":
         raise DTypeError(f"repeat: repeats are integers, got {repeats!r}\n  at {user_line()}")
     side = source.shape[axis]
     if counts.size and int(counts.min()) < 0:
         raise ShapeError(f"repeat: repeats are not negative, got {repeats!r}\n  at {user_line()}")
     if counts.size == 1:
-        count = int(counts.reshape(()))
+        count = int(counts.reshape(())) if not isinstance(repeats, Dim) else repeats
         before, after = source.shape[:axis], source.shape[axis + 1 :]
         spread = broadcast_to(expand_dims(source, axis + 1), (*before, side, count, *after))
         return reshape(spread, (*before, side * count, *after))

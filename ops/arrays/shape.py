@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import builtins
-import operator
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core import dims
 from eagerflow.core.callers import attributed
+from eagerflow.core.dims import index, is_symbolic, lift
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.arrays.transposition import transpose
@@ -48,9 +50,9 @@ def as_shape(shape: Any, name: str) -> tuple[int, ...]:
             return shape
     try:
         if not hasattr(shape, "__len__"):
-            return (operator.index(shape),)
+            return (index(shape),)
         if not isinstance(shape, str | bytes | bytearray | dict | set | frozenset):
-            return tuple([operator.index(side) for side in shape])
+            return tuple([index(side) for side in shape])
     except TypeError:
         pass
     raise DTypeError(f"{name}: a shape holds integers, got {describe(shape)}\n  at {user_line()}")
@@ -67,8 +69,8 @@ def _reshape_rule(x: Spec, *, shape: tuple[int, ...]) -> Spec:
 def _resolve(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
     if -1 not in new:
         return new
-    known = int(np.prod([side for side in new if side != -1]))
-    return tuple(int(np.prod(old)) // builtins.max(known, 1) if side == -1 else side for side in new)
+    known = math.prod([side for side in new if side != -1])
+    return tuple(math.prod(old) // (known or 1) if side == -1 else side for side in new)
 
 
 def _sample_reshape(draw: Draw) -> Sample:
@@ -213,7 +215,11 @@ def broadcast_to(x: Any, /, shape: Any, subok: bool = False) -> Tensor:
     Tensor([[1., 2.],
             [1., 2.]])
     """
-    return _run_broadcast_to(x, {"shape": as_shape(shape, "broadcast_to")})
+    sides = as_shape(shape, "broadcast_to")
+    if sides is not shape and is_symbolic(sides):
+        x = convert(x)
+        x = lift(x, sides) if type(x) is Tensor else x
+    return _run_broadcast_to(x, {"shape": sides})
 
 
 def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
@@ -242,7 +248,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     """
     shapes = tuple(as_shape(shape, "broadcast_shapes") for shape in shapes)
     try:
-        return np.broadcast_shapes(*shapes)
+        return dims.broadcast_shapes(*shapes)
     except ValueError:
         raise ShapeError(
             f"broadcast: the shapes {' and '.join(map(str, shapes))} do not broadcast\n  at {user_line()}"

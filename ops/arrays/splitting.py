@@ -9,12 +9,14 @@ import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
 from eagerflow.core.explain import user_line
+from eagerflow.core.tensor import filled
 from eagerflow.errors import ShapeError
 from eagerflow.ops.arrays.joining import concat, stack
 from eagerflow.ops.arrays.shape import as_shape
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import integer
+from eagerflow.ops.indexing.index import slice_length
 from eagerflow.ops.indexing.indexing import place_part
 
 __all__ = ["array_split", "dsplit", "hsplit", "split", "unstack", "vsplit"]
@@ -23,22 +25,21 @@ __all__ = ["array_split", "dsplit", "hsplit", "split", "unstack", "vsplit"]
 def _filled(parts: list[Tensor | None], shapes: list[tuple[int, ...]]) -> list[Tensor]:
     """Put zeros in place of the gradients of results that nothing used."""
     known = convert(next(part for part in parts if part is not None))
-    xp = known.device.kind.namespace
     zeros: dict[tuple[int, ...], Tensor] = {}
-    filled = []
+    made = []
     for part, shape in zip(parts, shapes, strict=True):
         if part is None:
             part = zeros.get(shape)
             if part is None:
-                part = zeros[shape] = convert(xp.zeros(shape, known.dtype), None, known.device, copy=False)
-        filled.append(part)
-    return filled
+                part = zeros[shape] = filled(0, shape, known.dtype, known.device)
+        made.append(part)
+    return made
 
 
 def _split_sizes(length: int, bounds: tuple[int, ...]) -> list[int]:
     # As a slice does: bounds beyond the end stop there, those out of order give nothing.
     ends = [*bounds, length]
-    return [len(range(length)[start:end]) for start, end in zip([0, *bounds], ends, strict=True)]
+    return [slice_length(slice(start, end), length) for start, end in zip([0, *bounds], ends, strict=True)]
 
 
 def _split_kernel(xp: Any, x: Any, *, bounds: tuple[int, ...], axis: int) -> list[Any]:

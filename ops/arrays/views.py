@@ -9,6 +9,7 @@ import numpy as np
 from eagerflow.core import Tensor, convert, implements
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
+from eagerflow.ops.arrays.ranges import positions
 from eagerflow.ops.arrays.shape import as_shape
 from eagerflow.ops.arrays.transposition import moveaxis
 from eagerflow.ops.axes import one_axis
@@ -105,5 +106,5 @@ def sliding_window_view(
                 f"sliding_window_view: a window of length {length} does not fit axis {one} of length {made.shape[one]}"
                 f"\n  at {user_line()}"
             )
-        made = moveaxis(take(made, np.arange(count)[:, None] + np.arange(length), one), one + 1, -1)
+        made = moveaxis(take(made, positions(count)[:, None] + positions(length), one), one + 1, -1)
     return made

@@ -6,12 +6,12 @@ is the same transform again; those of real arrays lead to each other.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
+from eagerflow.core.dims import index
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis
@@ -151,7 +151,7 @@ def normalization(norm: Any, name: str) -> str:
 def points(n: Any, name: str) -> int:
     """Return a number of points, checked."""
     try:
-        count = operator.index(n)
+        count = index(n)
     except TypeError:
         raise DTypeError(f"{name}: a number of points is an integer, got {n!r}\n  at {user_line()}") from None
     if count < 1:

@@ -9,6 +9,7 @@ import numpy as np
 
 from eagerflow.core import Op, Tensor, convert
 from eagerflow.core.batching import loop, repeated
+from eagerflow.core.dims import Dim
 from eagerflow.ops.arrays.shape import broadcast_to
 from eagerflow.ops.arrays.transposition import moveaxis
 from eagerflow.ops.elementwise.selection import where
@@ -40,7 +41,7 @@ class Layout:
         masks = [x.dtype.kind == "b" for x in arrays]
         self.ndim = max(1 if mask else len(shape) for shape, mask in zip(shapes, masks, strict=True))
         self.masks = any(masks)
-        advanced = [i for i, item in enumerate(template) if item == ARRAY or type(item) is int]
+        advanced = [i for i, item in enumerate(template) if item == ARRAY or type(item) in (int, Dim)]
         self.separated = advanced[-1] - advanced[0] + 1 != len(advanced)
         taken = iter([len(shape) if mask else 1 for shape, mask in zip(shapes, masks, strict=True)])
         used = [next(taken) if item == ARRAY else 0 if item is None or item is Ellipsis else 1 for item in template]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Tensor, convert, implements
+from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import astype
@@ -14,7 +15,7 @@ from eagerflow.ops.arrays.shape import broadcast_to, ravel
 from eagerflow.ops.checked import guarded, numpy_checks, option, plain
 from eagerflow.ops.elementwise.selection import where
 from eagerflow.ops.indexing.along_axis import take
-from eagerflow.ops.indexing.index import split_index
+from eagerflow.ops.indexing.index import slice_length, split_index
 from eagerflow.ops.indexing.indexing import getitem, place_part, scatter_add, setitem
 
 __all__ = ["add_at", "fill_diagonal", "place", "put", "putmask"]
@@ -42,7 +43,9 @@ def _repeated(values: Any, x: Tensor, count: int, name: str) -> Tensor:
     row = ravel(_fits(values, x, name))
     if count and not row.size:
         raise ShapeError(f"{name}: there are places but no values\n  at {user_line()}")
-    return row if row.size == count else take(row, np.arange(count) % max(row.size, 1), 0)
+    if row.size == count or row.size == 1:
+        return row if row.size == count else broadcast_to(row, (count,))
+    return take(row, np.arange(count) % max(row.size, 1), 0)
 
 
 @guarded
@@ -208,11 +211,12 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> Tensor:
         step = x.shape[1] + 1
         end = None if wrap else x.shape[1] * x.shape[1]
     else:
-        step = 1 + int(np.sum(np.cumprod(x.shape[:-1])))
-    places = np.arange(x.size)[:end:step]
-    if not places.size:
+        step = 1 + sum(x.shape[0] ** power for power in range(1, x.ndim))
+    places = slice(None, end, step)
+    count = slice_length(places, x.size)
+    if not count:
         return x
-    return setitem(ravel(x), places, _repeated(val, x, places.size, "fill_diagonal")).reshape(x.shape)
+    return setitem(ravel(x), places, _repeated(val, x, count, "fill_diagonal")).reshape(x.shape)
 
 
 @guarded
@@ -249,7 +253,7 @@ def add_at(x: Any, index: Any, values: Any) -> Tensor:
     template, arrays = split_index(index, source.device, "add_at")
     target = getitem(source, index).shape
     with numpy_checks("add_at"):
-        np.broadcast_shapes(made.shape, target)
+        broadcast_shapes(made.shape, target)
     made = broadcast_to(made, target)
     if arrays:
         return source + scatter_add(made, *arrays, shape=source.shape, index=template)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, binary, convert, implements
+from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis, some_axes
@@ -75,7 +76,7 @@ def _matmul_rule(x: Spec, y: Spec) -> Spec:
     if not x.ndim or not y.ndim or x.shape[-1] != y.shape[-2 if y.ndim > 1 else 0]:
         raise _mismatch(x, y)
     try:
-        batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        batch = broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except ValueError:
         raise _mismatch(x, y) from None
     shape = batch + x.shape[-2:-1] + (y.shape[-1:] if y.ndim > 1 else ())

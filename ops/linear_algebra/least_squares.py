@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.batching import aligned, repeated
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
@@ -43,7 +44,7 @@ def _lstsq_kernel(xp: Any, a: Any, b: Any, *, rcond: float) -> Any:
 
 def _lstsq_rule(a: Spec, b: Spec, *, rcond: float) -> tuple[Spec, Spec, Spec]:
     dtype = result_dtype(np.result_type(a.dtype, b.dtype))
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     x = Spec((*batch, a.shape[-1], b.shape[-1]), dtype)
     s = Spec((*a.shape[:-2], min(a.shape[-2:])), real_dtype(a.dtype))
     return x, Spec(a.shape[:-2], np.intp), s
@@ -156,7 +157,7 @@ def lstsq(a: Any, b: Any, /, rcond: float | None = None) -> LstsqResult:
     right = b.reshape((m, 1)) if vector else b
     eps = float(np.finfo(real_dtype(np.result_type(a.dtype, b.dtype))).eps)
     share = eps * max(m, n) if rcond is None else number(rcond, "lstsq", "rcond")
-    cut = float(share) if 0 < share < 1 else eps  # as LAPACK has it
+    cut = share * 1.0 if 0 < share < 1 else eps  # as LAPACK has it
     x, rank, s = _lstsq(a, right, rcond=cut)
     if m > n:
         missed = right - matmul(a, x)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.batching import aligned
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
@@ -117,7 +118,7 @@ def _solve_rule(a: Spec, b: Spec) -> Spec:
     dtype = result_dtype(np.result_type(a.dtype, b.dtype))
     if b.ndim == 1:
         return Spec(a.shape[:-1], dtype)
-    return Spec(np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) + b.shape[-2:], dtype)
+    return Spec(broadcast_shapes(a.shape[:-2], b.shape[:-2]) + b.shape[-2:], dtype)
 
 
 def _solve_matrix_vjp(g: Tensor, a: Tensor, out: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -178,7 +179,7 @@ def solve_general(a: Any, b: Any) -> Tensor:
         raise ShapeError(f"solve: the sizes do not meet: a is {a.shape} and b {b.shape}\n  at {user_line()}")
     if b.ndim > 2 and a.ndim > 2:
         try:
-            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+            broadcast_shapes(a.shape[:-2], b.shape[:-2])
         except ValueError:
             raise ShapeError(
                 f"solve: the batch dimensions do not broadcast: a is {a.shape} and b {b.shape}\n  at {user_line()}"
@@ -245,7 +246,7 @@ def _share(x: Tensor, share: Any, name: str) -> Tensor:
         share = max(x.shape[-2:]) * float(np.finfo(real_dtype(x.dtype)).eps)
     made = convert(share) if hasattr(share, "dtype") else convert(share, None, x.device)
     try:
-        fits = made.dtype.kind != "c" and np.broadcast_shapes(made.shape, x.shape[:-2]) == x.shape[:-2]
+        fits = made.dtype.kind != "c" and broadcast_shapes(made.shape, x.shape[:-2]) == x.shape[:-2]
     except ValueError:
         fits = False
     if not fits:
@@ -295,7 +296,7 @@ def _sample_pinv(draw: Draw) -> Sample:
 
 
 def _pinv_rule(x: Spec, rcond: Spec, **attrs: Any) -> Spec:
-    batch = np.broadcast_shapes(x.shape[:-2], rcond.shape[:-2])
+    batch = broadcast_shapes(x.shape[:-2], rcond.shape[:-2])
     return Spec((*batch, x.shape[-1], x.shape[-2]), result_dtype(x.dtype))
 
 
@@ -367,7 +368,7 @@ _rank = Op(
     "matrix_rank",
     _rank_kernel,
     inputs="x limit",
-    infer=lambda x, limit, **attrs: Spec(np.broadcast_shapes(x.shape[:-2], limit.shape[:-2]), np.intp),
+    infer=lambda x, limit, **attrs: Spec(broadcast_shapes(x.shape[:-2], limit.shape[:-2]), np.intp),
     sample=lambda draw: Sample((_sample_pinv(draw).inputs[0], np.full((1, 1), 0.1)), {"relative": draw.flag()}),
     no_gradient="a rank is a count",
     batch="leading",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
+from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.matrices import tril, triu
@@ -64,7 +65,7 @@ def _each(solver: Any, inputs: tuple[Any, ...], b: Any) -> Any:
 
 def _solution_rule(a: Spec, *others: Spec, **attrs: Any) -> Spec:
     b = others[-1]
-    batch = np.broadcast_shapes(*[item.shape[:-2] for item in (a, *others)])
+    batch = broadcast_shapes(*[item.shape[:-2] for item in (a, *others)])
     return Spec(batch + b.shape[-2:], result_dtype(np.result_type(a.dtype, b.dtype)))
 
 
@@ -287,7 +288,7 @@ def _operands(a: Any, b: Any, name: str) -> tuple[Tensor, Tensor, bool]:
     if vector:
         return a, b.reshape((b.shape[0], 1)), True
     try:
-        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
         raise ShapeError(
             f"{name}: the batch dimensions do not broadcast: a is {a.shape} and b {b.shape}\n  at {user_line()}"

@@ -10,6 +10,7 @@ import numpy as np
 from eagerflow.core import Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import ShapeError
+from eagerflow.ops.arrays.grids import tri
 from eagerflow.ops.checked import flag, number
 from eagerflow.ops.elementwise.selection import where
 from eagerflow.ops.linear_algebra.contraction import matmul
@@ -68,12 +69,12 @@ def scaled_dot_product_attention(
             f"got q: {describe(q)}, k: {describe(k)}, v: {describe(v)}\n  at {user_line()}"
         )
     if scale is None:
-        scale = 1 / math.sqrt(max(q.shape[-1], 1))
+        scale = 1 / max(q.shape[-1], 1) ** 0.5
     factor = number(scale, "scaled_dot_product_attention", "scale")
     scores = matmul(q * factor, k.swapaxes(-1, -2))
     if flag(is_causal, "scaled_dot_product_attention", "is_causal"):
-        seen = np.tri(q.shape[-2], k.shape[-2], dtype=bool)
-        scores = where(convert(seen, None, q.device), scores, -math.inf)
+        seen = tri(q.shape[-2], k.shape[-2], dtype=bool, device=q.device)
+        scores = where(seen, scores, -math.inf)
     if mask is not None:
         mask = convert(mask)
         scores = where(mask, scores, -math.inf) if mask.dtype.kind == "b" else scores + mask

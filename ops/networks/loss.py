@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert
+from eagerflow.core import Draw, Op, Sample, Spec, Tensor, broadcast, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.arrays.transposition import moveaxis
@@ -175,7 +175,7 @@ _binary = elementwise(
     _sigmoid_kernel,
     inputs="x y",
     infer=lambda x, y: Spec(
-        np.broadcast_shapes(getattr(x, "shape", ()), getattr(y, "shape", ())),
+        broadcast(x, y),
         np.result_type(getattr(x, "dtype", x), getattr(y, "dtype", y)),
     ),
     vjp=(lambda g, x, y: g * (sigmoid(x) - y), lambda g, x: -(g * x)),

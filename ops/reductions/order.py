@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def median(x: Any, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     if not is_inexact(source.dtype):
         source = astype(source, np.float64)
     rest = tuple(a for a in range(source.ndim) if a not in axes)
-    count = int(np.prod([source.shape[a] for a in axes]))
+    count = math.prod([source.shape[a] for a in axes])
     line = transpose(source, rest + axes).reshape((*[source.shape[a] for a in rest], count))
     ordered = sort(line)
     if not count:

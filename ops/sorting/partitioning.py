@@ -47,11 +47,12 @@ def _places(a: Any, kth: Any, axis: int | None, kind: str, order: Any, name: str
     side = x.shape[axis]
     if places.dtype.kind not in "iu":
         raise DTypeError(f"{name}: kth is an integer or several, got {kth!r}\n  at {user_line()}")
-    if places.size and (places.min() < -side or places.max() >= side):
+    wanted = places.tolist()
+    if any(not -side <= place < side for place in wanted):
         raise IndexOutOfBoundsError(
             f"{name}: kth={kth!r} is out of bounds for axis {axis} of length {side}\n  at {user_line()}"
         )
-    found = _argpartition(x, kth=tuple((places % max(side, 1)).tolist()), axis=axis)
+    found = _argpartition(x, kth=tuple([place if place >= 0 else place + side for place in wanted]), axis=axis)
     return x, found, axis
 
 

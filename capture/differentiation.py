@@ -1,0 +1,266 @@
+"""Differentiation of a captured function on a tape outside: one graph forward, one backward, and what passes between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from eagerflow.capture.executable import Executable
+from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Value
+from eagerflow.capture.trace import Trace
+from eagerflow.core import GradientTape, Tensor, Variable, alias, is_inexact, wrap
+from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
+from eagerflow.core.dims import evaluate
+from eagerflow.core.pullback import restore
+from eagerflow.core.record import Record
+
+
+class Differentiated:
+    """A captured function that can be differentiated with respect to some inputs and Variables.
+
+    Parameters
+    ----------
+    graph : Graph
+        What was captured.
+    positions : tuple of int
+        The inputs that tapes follow.
+    variables : sequence of Variable
+        The Variables that tapes follow.
+    """
+
+    def __init__(self, graph: Graph, positions: tuple[int, ...], variables: Sequence[Variable]) -> None:
+        self.captured = graph
+        self.positions = positions
+        self.variables = list(variables)
+        joint = _Joint(graph, positions, self.variables)
+        self._joint = joint
+        self.targets = joint.targets  # which outputs have a gradient
+        self.reached = joint.reached  # which sources do
+        forward, backward, self._kept = split(joint)
+        self.forward = Executable(forward)
+        self.backward = Executable(backward)
+
+    def run(self, inputs: Sequence[Tensor], records: tuple[Record | None, ...]) -> list[Tensor]:
+        """Run forward on plain arrays, and record the call under the records of the followed inputs and Variables."""
+        # What tapes keep must stay as it is, whatever is assigned to the Variables later.
+        values = [variable._value._held for variable in self.variables]
+        arrays = [x._held for x in inputs]
+        made = self.forward.run(arrays)
+        joint = self._joint
+        count = len(self.captured.outputs)
+        results = [wrap(a, v.device) for a, v in zip(made[:count], self.captured.outputs, strict=True)]
+        followed = [results[i] for i in self.targets]
+        if not followed or not any(self.reached):
+            return results
+        likes = [(r.shape, r.dtype, r.device) for r in followed]
+
+        def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
+            weights = [weight_of(item, like) for item, like in zip(g, likes, strict=True)]
+            if tracked or any(type(weight) is not Tensor for weight in weights):
+                found = self._again(record, weights, arrays)
+            else:
+                kept: list[Any] = record.saved[-1]
+                device = followed[0].device
+                lengths = _lengths(joint.inputs, arrays)
+                given = [*kept, *[w._held for w in weights]]
+                found = [wrap(a, device) for a in self.backward.run(given, lengths)]
+            rest = iter(found)
+            every = [next(rest) if reached else None for reached in self.reached]
+            return [_zero_or_linear(item, parent) for item, parent in zip(every, record.parents, strict=True)]
+
+        op: Any = CallOp(self.captured.name, gradients)
+        saved = (*[arrays[i] for i in self.positions], *values, made[count:])
+        record = attach_call(op, records, saved, followed, followed[0].device)
+        handles = iter(outputs_of(record, followed))
+        return [next(handles) if i in self.targets else r for i, r in enumerate(results)]
+
+    def _again(self, record: Record, weights: list[Tensor], arrays: list[Any]) -> list[Tensor]:
+        """Compute the gradients out of ops on Tensors, for tapes that follow them: what is kept depends on inputs, too."""
+        joint = self._joint
+        found: dict[Value, Any] = {}
+        for value, array in zip(joint.inputs, arrays, strict=True):
+            found[value] = wrap(array, value.device)
+        for slot, position in enumerate(self.positions):
+            found[joint.inputs[position]] = restore(record, slot)
+        first = len(self.positions)
+        reads = {id(v): restore(record, first + i) for i, v in enumerate(self.variables)}
+        found.update(zip(joint.weights, weights, strict=True))
+        effects = {value for value in self._kept if value.node.op in (READ, CALLBACK) or value.node.effects == "random"}
+        for value, array in zip(self._kept, record.saved[-1], strict=True):
+            if value in effects and id(value.node.attrs.get("variable")) not in reads:
+                found[value] = wrap(array, value.device)
+        lengths = _lengths(joint.inputs, arrays)
+        needed = needed_for(joint.gradients)
+        for node in joint.nodes:
+            if node not in needed or all(value in found for value in node.outputs):
+                continue
+            if node.op is READ:
+                found[node.outputs[0]] = reads[id(node.attrs["variable"])]
+                continue
+            replay(node, found, lengths)
+        return [found[value] for value in joint.gradients]
+
+
+def _lengths(values: Sequence[Value], arrays: Sequence[Any]) -> dict[str, int]:
+    from_shapes: dict[str, int] = {}
+    for value, array in zip(values, arrays, strict=True):
+        for side, length in zip(value.shape, array.shape, strict=True):
+            if type(side) is not int:
+                from_shapes.setdefault(str(side), length)
+    return from_shapes
+
+
+def _zero_or_linear(g: Tensor | None, parent: Record | None) -> Any:
+    if g is None:
+        return wrap(parent.device.kind.namespace.zeros(parent.shape, parent.dtype), parent.device)  # type: ignore[union-attr]
+    return g.conj() if g.dtype.kind == "c" else g
+
+
+def replay(node: Node, found: dict[Value, Any], lengths: Any) -> None:
+    """Run a node on Tensors through the public op, so that whatever listens hears of it."""
+    inputs = [found[x] if isinstance(x, Value) else evaluate(x, lengths) for x in node.inputs]
+    if node.op is CONSTANT:
+        made: Any = wrap(node.attrs["value"], node.outputs[0].device)
+    elif node.op is LENGTH:
+        made = Tensor(evaluate(node.attrs["length"], lengths), node.outputs[0].dtype)
+    else:
+        made = node.op(*inputs, **evaluate(dict(node.attrs), lengths))
+    several = [made] if len(node.outputs) == 1 and not isinstance(made, tuple) else list(made)
+    for value, result in zip(node.outputs, several, strict=True):
+        found[value] = result
+
+
+class _Joint:
+    """A graph together with its gradient."""
+
+    def __init__(self, graph: Graph, positions: tuple[int, ...], variables: list[Variable]) -> None:
+        trace = Trace(graph.name)
+        trace.guards = graph.guards
+        found: dict[Value, Any] = {}
+        with trace.tracing():
+            for value in graph.inputs:
+                found[value] = trace.parameter(value.node.attrs["name"], value.spec, value.device)
+            with GradientTape(watch_accessed_variables=False) as tape:
+                watched = [found[graph.inputs[i]] for i in positions]
+                tape.watch(watched)
+                tape.watch(variables)
+                self._replay(graph, trace, found)
+                outputs = [found[value] for value in graph.outputs]
+            self.targets = [i for i, y in enumerate(outputs) if y._rec is not None and is_inexact(y.dtype)]
+            targets = [outputs[i] for i in self.targets]
+            weights = [
+                trace.parameter(f"gradient of output {i}", graph.outputs[i].spec, graph.outputs[i].device)
+                for i in self.targets
+            ]
+            sources = [*watched, *variables]
+            gradients: list[Any] = [None] * len(sources)
+            if targets:
+                gradients = tape.gradient(targets, sources, weights, unconnected="none")
+            self.reached = [g is not None for g in gradients]
+            self.gradients = [trace.value(alias(g)) for g in gradients if g is not None]
+            self.outputs = [trace.value(alias(y)) for y in outputs]
+            self.weights = [trace.value(w) for w in weights]
+        self.nodes = trace.nodes
+        self.inputs = [trace.value(alias(found[value])) for value in graph.inputs]
+        self.name = graph.name
+        self.draws = graph.draws
+        self.guards = graph.guards
+
+    def _replay(self, graph: Graph, trace: Trace, found: dict[Value, Any]) -> None:
+        for node in graph.nodes:
+            trace.at(node)
+            if node.op is PARAMETER:
+                continue
+            if node.op is CONSTANT:
+                found[node.outputs[0]] = trace.lift(wrap(node.attrs["value"], node.outputs[0].device))
+            elif node.op is LENGTH:
+                found[node.outputs[0]] = trace.lift(node.attrs["length"])
+            elif node.op is READ:
+                found[node.outputs[0]] = trace.read(node.attrs["variable"])
+            elif node.op is ASSIGN:
+                trace.assign(node.attrs["variable"], alias(found[node.inputs[0]]))
+            elif node.op is CALLBACK:
+                made = trace.callback(
+                    node.op, [found[x] for x in node.values], node.attrs, [value.spec for value in node.outputs]
+                )
+                found.update(zip(node.outputs, made, strict=True))
+            else:
+                replay_symbolic(node, found)
+        trace.at(None)
+
+
+def replay_symbolic(node: Node, found: dict[Value, Any]) -> None:
+    """Run a node on symbols; symbolic lengths stay what they are."""
+    made = node.op(*[found[x] if isinstance(x, Value) else x for x in node.inputs], **node.attrs)
+    several = [made] if node.op.outputs == 1 else list(made)
+    for value, result in zip(node.outputs, several, strict=True):
+        found[value] = result
+
+
+def needed_for(values: Iterable[Value], stop: Any = ()) -> set[Node]:
+    """Return the nodes that the values need, not going beyond nodes in `stop`."""
+    needed: set[Node] = set()
+    stack = [value.node for value in values]
+    while stack:
+        node = stack.pop()
+        if node in needed or node in stop:
+            continue
+        needed.add(node)
+        stack.extend([value.node for value in node.values])
+    return needed
+
+
+def split(joint: Any) -> tuple[Graph, Graph, list[Value]]:
+    """Cut a joint graph in two, and return the values that pass between.
+
+    What depends on the gradients of the outputs goes backward. So does what only the backward half needs, if that
+    keeps no more than is kept anyway: its inputs are inputs or outputs of the function, or kept already.
+    """
+    late: set[Node] = {value.node for value in joint.weights}
+    for node in joint.nodes:
+        if any(value.node in late for value in node.values):
+            late.add(node)
+    for_gradients = needed_for(joint.gradients)
+    for_outputs = needed_for(joint.outputs)
+    early = [n for n in joint.nodes if n not in late and (n in for_outputs or n in for_gradients or _acts(n))]
+    free = set(joint.inputs) | set(joint.outputs)
+    free |= {n.outputs[0] for n in early if n.op is READ}
+    free |= {value for n in joint.nodes if n in late and n in for_gradients for value in n.values}
+    moved: set[Node] = set()
+    for node in early:
+        if node in for_outputs or _acts(node) or node.op in (PARAMETER, READ) or node.effects != "none":
+            continue
+        if all(value in free or value.node in moved or value.node.op is CONSTANT for value in node.values):
+            moved.add(node)
+    backward = [n for n in joint.nodes if (n in late and n in for_gradients) or n in moved]
+    copied = [n for n in joint.nodes if n.op is CONSTANT or n.op is LENGTH]
+    inside = set(backward) | set(copied) | {value.node for value in joint.weights}
+    crossing = [value for n in backward for value in n.values if value.node not in inside]
+    crossing += [value for value in joint.gradients if value.node not in inside]
+    kept = list(dict.fromkeys(crossing))
+    forward_nodes = [n for n in early if n not in moved]
+    forward = Graph(joint.name, joint.inputs, [*joint.outputs, *kept], forward_nodes, joint.draws, joint.guards)
+    nodes = [n for n in joint.nodes if n in inside and n.op is not PARAMETER]
+    return forward, extracted(f"{joint.name} (gradient)", nodes, [*kept, *joint.weights], joint.gradients), kept
+
+
+def _acts(node: Node) -> bool:
+    return node.effects not in ("none", "random", "reads state")
+
+
+def extracted(name: str, nodes: Iterable[Node], inputs: Sequence[Value], outputs: Iterable[Value]) -> Graph:
+    """Return a graph of some nodes; `inputs` become its parameters."""
+    now: dict[Value, Value] = {}
+    made: list[Node] = []
+    for position, value in enumerate(inputs):
+        known = value.node.attrs.get("name", f"kept {position}")
+        node = Node(PARAMETER, (), {"name": str(known)}, [(value.spec, value.device)], (), value.node.scope, value.node.line)
+        made.append(node)
+        now[value] = node.outputs[0]
+    parameters = [now[value] for value in inputs]
+    for node in nodes:
+        copy = node.replaced([now.get(x, x) if isinstance(x, Value) else x for x in node.inputs], ())
+        made.append(copy)
+        for old, new in zip(node.outputs, copy.outputs, strict=True):
+            now.setdefault(old, new)
+    return Graph(name, parameters, [now[value] for value in outputs], made)

@@ -1,0 +1,27 @@
+"""Errors while a graph runs: the operation, what came, the scope and the user's line that made the node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eagerflow.capture.graph import Node, Special
+from eagerflow.core.explain import describe, explain
+from eagerflow.errors import EagerflowError
+
+
+def explained(node: Node, arrays: Sequence[Any], error: Exception) -> Exception:
+    """Return the error to raise for one that a node raised while it ran."""
+    place = f"\n  the operation was captured at {node.line or 'an unknown line'}"
+    if node.scope:
+        place += f", in {node.scope}"
+    if isinstance(node.op, Special):
+        # What a callback raises belongs to the user: it passes as it is.
+        came = ", ".join(describe(array) for array in arrays)
+        error.add_note(f"in {node.op.name}({came}) of a captured function{place}")
+        return error
+    made = explain(node.op, arrays, dict(node.attrs), error)
+    if isinstance(made, EagerflowError):
+        return type(made)(f"{made}{place}")
+    made.add_note(place.strip())
+    return made

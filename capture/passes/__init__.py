@@ -1,0 +1,80 @@
+"""Passes: each makes a better graph of a graph, and changes nothing that can be observed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from eagerflow.capture.graph import Graph
+from eagerflow.capture.passes import cse, dead_state, fold, prune, simplify
+from eagerflow.capture.verifier import verify as check
+from eagerflow.errors import ArgumentError, CaptureError
+
+# By name: what takes a graph and returns one.
+PASSES: dict[str, Callable[[Graph], Graph]] = {
+    "prune": prune.run,
+    "dead_state": dead_state.run,
+    "fold": fold.run,
+    "simplify": simplify.run,
+    "cse": cse.run,
+}
+
+# What runs if nothing else is asked for, in this order.
+DEFAULT = ("prune", "dead_state", "fold", "simplify", "cse", "prune")
+
+
+def optimize(graph: Graph, passes: Iterable[str] | Mapping[str, bool] | None = None, verify: bool = False) -> Graph:
+    """Run passes over a graph.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph.
+    passes : sequence of str or mapping of str to bool, optional
+        Names of passes in the order in which they run; or which of the usual ones run: those that the mapping does not
+        turn off. All of them if not given.
+    verify : bool
+        Whether to check the graph before the first pass and after each.
+
+    Returns
+    -------
+    Graph
+        The new graph; the old one is as it was.
+
+    Raises
+    ------
+    ArgumentError
+        There is no pass of that name.
+    CaptureError
+        A pass broke a rule of graphs; only with `verify`.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> from eagerflow.capture.graph import PARAMETER, Graph, Node
+    >>> from eagerflow.capture.passes import optimize
+    >>> spec = ef.ops.Spec((2,), "float32")
+    >>> x = Node(PARAMETER, (), {"name": "x"}, [(spec, ef.devices.find("cpu:0"))])
+    >>> y = Node(ef.ops.registry()["multiply"], (x.outputs[0], 1.0), {}, [(spec, ef.devices.find("cpu:0"))])
+    >>> graph = Graph("f", x.outputs, y.outputs, (x, y))
+    >>> len(optimize(graph)), len(optimize(graph, {"simplify": False})), len(optimize(graph, ["cse"]))
+    (1, 2, 2)
+    """
+    names = DEFAULT if passes is None or isinstance(passes, Mapping) else tuple(passes)
+    unknown = sorted(set(names if not isinstance(passes, Mapping) else passes) - set(PASSES))
+    if unknown:
+        raise ArgumentError(
+            f"passes: there is no pass {', '.join(map(repr, unknown))}; expected some of {', '.join(PASSES)}"
+        )
+    if isinstance(passes, Mapping):
+        names = tuple([name for name in names if passes.get(name, True)])
+    if verify:
+        check(graph)
+    for name in names:
+        graph = PASSES[name](graph)
+        if verify:
+            try:
+                check(graph)
+            except CaptureError as error:
+                error.add_note(f"after the pass {name!r}")
+                raise
+    return graph

@@ -1,0 +1,44 @@
+"""Prune: nodes that neither a result nor an effect needs are left out."""
+
+from __future__ import annotations
+
+from eagerflow.capture.graph import PARAMETER, Graph, Node, Rewriter
+
+_SILENT = ("none", "reads state", "random")  # effects that nobody notices if nothing uses the result
+
+
+def run(graph: Graph) -> Graph:
+    """Leave out what nothing needs.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph.
+
+    Returns
+    -------
+    Graph
+        With all parameters, what the results need, assignments, callbacks, and what those need.
+
+    Notes
+    -----
+    A node that nothing needs goes even if it could fail. Draws have their numbers from the trace: those that stay
+    draw what they drew before.
+    """
+    needed: set[Node] = set()
+    stack = [value.node for value in graph.outputs]
+    stack += [node for node in graph.nodes if node.op is PARAMETER or node.effects not in _SILENT]
+    while stack:
+        node = stack.pop()
+        if node not in needed:
+            needed.add(node)
+            stack.extend([value.node for value in node.values])
+    if len(needed) == len(graph.nodes):
+        return graph
+    rewriter = Rewriter(graph)
+    for node in graph.nodes:
+        if node in needed:
+            rewriter.keep(node)
+        else:
+            rewriter.drop(node)
+    return rewriter.graph()

@@ -1,0 +1,137 @@
+"""Steps: how each node of a plan is computed, and whether it can write into memory that is given to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eagerflow.capture.graph import FUSED, PARAMETER, Graph, Node, Special, Value
+from eagerflow.capture.kernels import compile as compile_kernel
+from eagerflow.core.dims import Symbolic, evaluate
+from eagerflow.core.spec import Spec
+from eagerflow.devices import CPU0
+
+# Reductions that NumPy computes in a given array.
+_REDUCTIONS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+class Step:
+    """How a node is computed.
+
+    Attributes
+    ----------
+    node : Node
+        The node.
+    call : callable
+        What computes it.
+    form : str
+        ``source``, ``view``, ``out`` (takes memory for its results after the inputs), ``reduce`` or ``call``.
+    attrs : dict
+        Attributes, with concrete lengths.
+    specs : list of Spec
+        Of its results, with concrete lengths.
+    may_overwrite : tuple of set of int
+        Per result the inputs whose memory it may use.
+    """
+
+    __slots__ = ("attrs", "call", "form", "kernel", "may_overwrite", "node", "specs")
+
+    def __init__(self, node: Node, lengths: dict[str, int], kernel: Any = None) -> None:
+        self.node = node
+        self.specs = [Spec(evaluate(v.shape, lengths), v.dtype) for v in node.outputs]
+        self.attrs: dict[str, Any] = evaluate(dict(node.attrs), lengths) if not isinstance(node.op, Special) else {}
+        self.kernel = kernel
+        self.may_overwrite: tuple[Any, ...] = tuple([frozenset()] * len(self.specs))
+        self.call: Any = None
+        self.form = "source"
+        if kernel is not None:
+            self.form, self.call, self.may_overwrite = "out", kernel.call, kernel.may_overwrite
+        elif not isinstance(node.op, Special):
+            self._op(node)
+
+    def _op(self, node: Node) -> None:
+        op = node.op
+        home = device_of(node)
+        self.call = op.kernel_for(home)
+        self.form = "view" if op.fusion == "view" else "call"
+        if home is not CPU0 or op.moves or op.effects != "none" or len(self.specs) != 1:
+            return
+        (spec,) = self.specs
+        ufunc = isinstance(self.call, np.ufunc)
+        if ufunc and not self.attrs and not any(isinstance(x, Symbolic) for x in node.inputs):
+            if op.fusion == "elementwise" and all(isinstance(x, Value) or x is not None for x in node.inputs):
+                self.form = "out"
+                self.may_overwrite = (frozenset(_alike(node, spec)),)
+            elif self.call is np.matmul:
+                self.form = "out"
+        elif op.name in _REDUCTIONS and spec.dtype.itemsize >= 4 and spec.dtype.kind in "fiu":
+            (x,) = node.inputs
+            if isinstance(x, Value) and x.dtype == spec.dtype and set(self.attrs) == {"axis", "keepdims"} and _plain(op):
+                self.form = "reduce"
+                self.call = _REDUCTIONS[op.name].reduce
+
+
+def steps_of(graph: Graph, lengths: dict[str, int]) -> tuple[list[Step], list[Value]]:
+    """Return a step for each node, and the values that are the outputs; the nodes of fused groups that no kernel computes stand for themselves."""
+    found: list[Step] = []
+    now: dict[Value, Value] = {}
+    for node in graph.nodes:
+        if any(value in now for value in node.values):
+            moved = node.replaced([now.get(x, x) if isinstance(x, Value) else x for x in node.inputs])
+            now.update(zip(node.outputs, moved.outputs, strict=True))
+            node = moved
+        kernel = None
+        if node.op is FUSED:
+            inner = node.attrs["graph"]
+            kernel = compile_kernel(concretized(inner, lengths))
+            if kernel is None:
+                inside = dict(zip(inner.inputs, node.inputs, strict=True))
+                for part in inner.nodes:
+                    if part.op is PARAMETER:
+                        continue
+                    copy = part.replaced([inside.get(x, x) if isinstance(x, Value) else x for x in part.inputs])
+                    inside.update(zip(part.outputs, copy.outputs, strict=True))
+                    found.append(Step(copy, lengths))
+                results = [inside[value] for value in inner.outputs]
+                now.update(zip(node.outputs, results, strict=True))
+                continue
+        found.append(Step(node, lengths, kernel))
+    return found, [now.get(value, value) for value in graph.outputs]
+
+
+def _plain(op: Any) -> bool:
+    """Tell whether the op's kernel for the CPU is NumPy's own."""
+    return op.kernel == op.name or (isinstance(op.kernel, str) and op.kernel in ("max", "min", "sum", "prod"))
+
+
+def _alike(node: Node, spec: Spec) -> list[int]:
+    """Return the inputs whose elements lie as those of the result do."""
+    return [i for i, x in enumerate(node.inputs) if isinstance(x, Value) and x.dtype.itemsize == spec.dtype.itemsize]
+
+
+def device_of(node: Node) -> Any:
+    """Return the device on which a node is computed."""
+    return next((x.device for x in node.values), node.outputs[0].device if node.outputs else CPU0)
+
+
+def concretized(graph: Any, lengths: dict[str, int]) -> Any:
+    """Return a graph with concrete lengths."""
+    if not lengths:
+        return graph
+    from_old: dict[Value, Value] = {}
+    nodes = []
+    for node in graph.nodes:
+        made = Node(
+            node.op,
+            [from_old[x] if isinstance(x, Value) else evaluate(x, lengths) for x in node.inputs],
+            evaluate(dict(node.attrs), lengths),
+            [(Spec(evaluate(v.shape, lengths), v.dtype), v.device) for v in node.outputs],
+            (),
+            node.scope,
+            node.line,
+        )
+        nodes.append(made)
+        from_old.update(zip(node.outputs, made.outputs, strict=True))
+    inputs, outputs = [from_old[v] for v in graph.inputs], [from_old[v] for v in graph.outputs]
+    return type(graph)(graph.name, inputs, outputs, nodes)

@@ -1,0 +1,363 @@
+"""Writer: writes the source of a plan, one line a step, and decides where each value lies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Value
+from eagerflow.capture.interpreter import call_back
+from eagerflow.capture.plan.buffers import Buffer, Buffers, allocate, as_array
+from eagerflow.capture.plan.lives import Lives
+from eagerflow.capture.plan.steps import Step, device_of
+from eagerflow.capture.plan.variables import target
+from eagerflow.capture.state import Counter
+from eagerflow.core.dims import Symbolic, evaluate
+from eagerflow.core.tensor import wrap
+from eagerflow.devices import CPU0
+
+
+class Writer:
+    """The source of one plan.
+
+    Attributes
+    ----------
+    source : str
+        A function ``run(inputs, workspace)``; with `timed` it takes a list for the seconds of each step, too.
+    lines : dict
+        Per line of the source the step that runs there.
+    names : dict
+        Per value its name in the source.
+    buffers : Buffers
+        The memory of the workspace.
+    memory : tuple of int
+        Bytes with reuse, without, and of results.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        steps: Sequence[Step],
+        outputs: Sequence[Value],
+        lives: Lives,
+        lengths: dict[str, int],
+        timed: bool = False,
+    ) -> None:
+        self.name = graph.name
+        self.steps = steps
+        self.lives = lives
+        self.lengths = lengths
+        self.names: dict[Value, str] = {}
+        self.lines: dict[int, Step] = {}
+        self.buffers = Buffers()
+        self._globals: dict[str, Any] = {"asarray": np.asarray, "empty": np.empty, "wrap": wrap, "target": target,
+                                         "call_back": call_back, "shares": np.may_share_memory,
+                                         "now": time.perf_counter}  # fmt: skip
+        self._body: list[tuple[Step | None, str]] = []
+        self._before: list[str] = []  # of the function that makes the workspace
+        self._workspace: list[str] = []
+        self._taken: dict[Value, Buffer] = {}
+        self._whole = self._results = 0
+        self._kinds = dict.fromkeys(graph.inputs, "parameter")
+        self._in_place = _in_place(steps, lives)
+        self._write(graph, outputs, timed)
+
+    @property
+    def memory(self) -> tuple[int, int, int]:
+        """Bytes with reuse, without, and of results."""
+        return self.buffers.size, self._whole, self._results
+
+    def functions(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return what makes a workspace, and what runs the plan in one."""
+        setup = ["def setup():", "    memory = allocate(buffers)", *[f"    {line}" for line in self._before]]
+        setup.append(f"    return ({''.join(name + ', ' for name in self._workspace)})")
+        space = {**self._globals, "allocate": allocate, "as_array": as_array, "buffers": self.buffers}
+        exec(compile("\n".join(setup), f"<plan of {self.name}: workspace>", "exec"), space)
+        code = dict(self._globals)
+        exec(compile(self.source, f"<plan of {self.name}>", "exec"), code)
+        return space["setup"], code["run"]
+
+    # --- the whole --------------------------------------------------------------------------------
+
+    def _write(self, graph: Graph, outputs: Sequence[Value], timed: bool) -> None:
+        clock = ", clock" if timed else ""
+        head = [f"def run(inputs, workspace{clock}):"]
+        for value in graph.inputs:
+            self.names[value] = f"x{len(self.names)}"
+        if graph.inputs:
+            head.append(f"    {', '.join(self.names[v] for v in graph.inputs)}, = inputs")
+        for position, (generator, count) in enumerate(graph.draws):
+            self._globals[f"g{position}"] = generator
+            head.append(f"    key{position}, counter{position} = g{position}.take({count})")
+        self._generators = {id(generator): i for i, (generator, _) in enumerate(graph.draws)}
+        if timed:
+            self._emit(None, "t = now()")
+        for position, step in enumerate(self.steps):
+            before = len(self._body)
+            self._step(position, step)
+            self._let_go(position, step)
+            if timed and len(self._body) > before:
+                self._emit(None, f"s = now(); clock[{position}] = s - t; t = s")
+        results = [self._result(value) for value in outputs]
+        self._emit(None, f"return [{', '.join(results)}]")
+        if self._workspace:
+            head.append(f"    {', '.join(self._workspace)}, = workspace")
+        offset = len(head) + 1
+        self.lines = {offset + i: step for i, (step, _) in enumerate(self._body) if step is not None}
+        self.source = "\n".join([*head, *[f"    {line}" for _, line in self._body]]) + "\n"
+
+    def _emit(self, step: Step | None, line: str) -> None:
+        self._body.append((step, line))
+
+    def _global(self, prefix: str, thing: Any) -> str:
+        name = f"{prefix}{len(self._globals)}"
+        self._globals[name] = thing
+        return name
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    def _step(self, position: int, step: Step) -> None:
+        node = step.node
+        if node.op is PARAMETER:
+            return
+        if node.op is CONSTANT or node.op is LENGTH:
+            (value,) = node.outputs
+            data = node.attrs["value"] if node.op is CONSTANT else _length(node, self.lengths)
+            self.names[value] = self._global("c", data)
+            self._kinds[value] = "constant"
+        elif node.op is READ:
+            (value,) = node.outputs
+            variable = self._global("var", node.attrs["variable"])
+            self._bind(step, f"{variable}._value._held")
+            self._kinds[value] = "variable"
+        elif node.op is ASSIGN:
+            self._assign(step)
+        elif node.op is CALLBACK:
+            called = f"call_back({self._global('node', node)}, [{self._inputs(node)}])"
+            self._bind(step, called, several=True)
+        elif step.form == "out":
+            self._out(position, step)
+        elif step.form == "reduce":
+            self._reduce(position, step)
+        else:
+            self._call(position, step)
+
+    def _bind(self, step: Step, expression: str, several: bool = False) -> None:
+        names = [self._named(value) for value in step.node.outputs]
+        if not names:
+            self._emit(step, expression)
+        elif several:
+            self._emit(step, f"{', '.join(names)}, = {expression}")
+        else:
+            self._emit(step, f"{names[0]} = {expression}")
+
+    def _named(self, value: Value) -> str:
+        name = self.names[value] = f"v{len(self.names)}"
+        return name
+
+    def _operand(self, x: Any) -> str:
+        if isinstance(x, Value):
+            return self.names[x]
+        if isinstance(x, Symbolic):
+            x = evaluate(x, self.lengths)
+        if x is None or type(x) in (bool, int):
+            return repr(x)
+        return self._global("n", x)
+
+    def _inputs(self, node: Node) -> str:
+        return ", ".join([self._operand(x) for x in node.inputs])
+
+    def _call(self, position: int, step: Step) -> None:
+        node, op = step.node, step.node.op
+        home = device_of(node)
+        arguments = self._inputs(node)
+        if op.effects == "random" and isinstance(step.attrs.get("counter"), Counter):
+            counter = step.attrs["counter"]
+            which = self._generators[id(counter.generator)]
+            rest = {key: v for key, v in step.attrs.items() if key not in ("key", "counter")}
+            more = f"key=key{which}, counter=counter{which} + {counter.index + counter.offset}"
+            arguments += f"{', ' if arguments else ''}{more}, **{self._global('a', rest)}"
+        elif step.attrs:
+            arguments += f"{', ' if arguments else ''}**{self._global('a', step.attrs)}"
+        function = step.call if home is CPU0 else _elsewhere(step.call, home)
+        called = f"{self._global('k', function)}({arguments})"
+        if op.outputs != 1:
+            self._bind(step, called, several=True)
+            for value in node.outputs:
+                self._kinds[value] = "new"
+            return
+        (value,) = node.outputs
+        roots = self.lives.roots[value]
+        if step.form == "view" and roots and all(self._kinds.get(root) == "buffer" for root in roots):
+            # A view of the workspace is made with the workspace.
+            name = self._named(value)
+            self._before.append(f"{name} = {called}")
+            self._workspace.append(name)
+            self._kinds[value] = "view of buffer"
+            return
+        hosts = home is CPU0 and _may_be_scalar(step)
+        self._bind(step, f"asarray({called})" if hosts else called)
+        self._kinds[value] = "view" if step.form == "view" else "new"
+        if step.form != "view":
+            self._whole += step.specs[0].nbytes
+
+    def _out(self, position: int, step: Step) -> None:
+        arguments = [self._operand(x) for x in step.node.inputs]
+        targets = [self._memory(position, step, index) for index in range(len(step.specs))]
+        self._emit(step, f"{self._global('k', step.call)}({', '.join([*arguments, *targets])})")
+
+    def _reduce(self, position: int, step: Step) -> None:
+        (x,) = step.node.inputs
+        axis, keepdims = step.attrs["axis"], step.attrs["keepdims"]
+        memory = self._memory(position, step, 0)
+        self._emit(
+            step, f"{self._global('k', step.call)}({self._operand(x)}, {axis!r}, None, {memory}, {keepdims!r})"
+        )
+
+    def _memory(self, position: int, step: Step, index: int) -> str:
+        """Return the name of the array that a result is written into."""
+        value, spec = step.node.outputs[index], step.specs[index]
+        self._whole += spec.nbytes
+        if value in self.lives.returned:
+            self._kinds[value] = "result"
+            self._results += spec.nbytes
+            name = self._named(value)
+            self._emit(step, f"{name} = empty({spec.shape!r}, {self._global('d', spec.dtype)})")
+            return name
+        assigned = self._in_place.get(value)
+        if assigned is not None:
+            variable, before = assigned
+            self._kinds[value] = "variable"
+            name = self._named(value)
+            if before is None:
+                self._emit(step, f"{name} = empty({spec.shape!r}, {self._global('d', spec.dtype)})")
+            else:
+                self._emit(step, f"{name} = target({self._global('var', variable)}, {self.names[before]})")
+            return name
+        self._kinds[value] = "buffer"
+        last = max(self.lives.last[value], position)
+        buffer = self._overwritten(position, step, index)
+        if buffer is None:
+            buffer = self.buffers.take(value, spec.nbytes, position, last)
+        else:
+            self.buffers.share(value, buffer, position, last)
+        self._taken[value] = buffer
+        name = self._named(value)
+        self._before.append(
+            f"{name} = as_array(memory[{buffer.index}], {spec.shape!r}, {self._global('d', spec.dtype)})"
+        )
+        self._workspace.append(name)
+        return name
+
+    def _overwritten(self, position: int, step: Step, index: int) -> Buffer | None:
+        """Return the buffer of an input that ends here and whose memory the result may take, if there is one."""
+        node, spec = step.node, step.specs[index]
+        for i in sorted(step.may_overwrite[index]):
+            x = node.inputs[i]
+            if not isinstance(x, Value) or x not in self._taken or self.lives.last[x] != position:
+                continue
+            if evaluate(x.shape, self.lengths) != spec.shape or x.dtype.itemsize != spec.dtype.itemsize:
+                continue
+            others = [y for j, y in enumerate(node.inputs) if j != i and isinstance(y, Value)]
+            if any(x in self.lives.roots[y] and y is not x for y in others):
+                continue  # a view of the same memory, in another order perhaps
+            return self._taken.pop(x)
+        return None
+
+    def _assign(self, step: Step) -> None:
+        (value,) = step.node.values
+        variable = step.node.attrs["variable"]
+        name, holder = self.names[value], self._global("var", variable)
+        device = self._global("dev", value.device)
+        kinds = {self._kinds[root] for root in self.lives.roots[value]}
+        if value in self._in_place and self._in_place[value][0] is variable:
+            self._emit(step, f"if {holder}._value._held is not {name}: {holder}._value = wrap({name}, {device})")
+        elif kinds <= {"result", "constant", "variable"} or (self._kinds[value] == "new" and kinds <= {"new"}):
+            self._emit(step, f"{holder}._value = wrap({name}, {device})")
+        else:
+            self._emit(step, f"{holder}._value = wrap({name}.copy(), {device})")
+
+    # --- the ends of lives ------------------------------------------------------------------------
+
+    def _let_go(self, position: int, step: Step) -> None:
+        """Give buffers back, and drop names, of what no later step needs."""
+        for value in dict.fromkeys([*step.node.values, *step.node.outputs]):
+            for root in self.lives.roots[value]:
+                if self.lives.last[root] <= position and root in self._taken:
+                    self.buffers.release(self._taken.pop(root))
+        ended = [
+            self.names[value]
+            for value in dict.fromkeys([*step.node.values, *step.node.outputs])
+            if self.lives.last_name[value] <= position and self._kinds.get(value) in ("new", "view", "variable", "result")
+        ]
+        if ended:
+            self._emit(None, f"del {', '.join(ended)}")
+
+    def _result(self, value: Value) -> str:
+        """Return the expression for an output: never memory that an argument has or that a later run writes."""
+        name = self.names[value]
+        roots = self.lives.roots[value]
+        kind = self._kinds[value]
+        if kind in ("parameter", "view of buffer", "buffer"):
+            return f"{name}.copy()"
+        given = [self.names[root] for root in roots if self._kinds.get(root) == "parameter"]
+        if given:
+            test = " or ".join(f"shares({name}, {x})" for x in given)
+            return f"({name}.copy() if {test} else {name})"
+        return name
+
+
+def _in_place(steps: Sequence[Step], lives: Lives) -> dict[Value, tuple[Any, Value | None]]:
+    """Return per value that is assigned to a Variable: the Variable, and its value before if that can be written over."""
+    found: dict[Value, tuple[Any, Value | None]] = {}
+    made = {value: (position, step) for position, step in enumerate(steps) for value in step.node.outputs}
+    written: dict[int, int] = {}
+    for position, step in enumerate(steps):
+        if step.node.op is ASSIGN:
+            key = id(step.node.attrs["variable"])
+            written[key] = written.get(key, 0) + 1
+    for step in steps:
+        if step.node.op is not ASSIGN:
+            continue
+        (value,) = step.node.values
+        variable = step.node.attrs["variable"]
+        position, maker = made[value]
+        if maker.form not in ("out", "reduce") or value in found or value in lives.returned:
+            continue
+        before = None
+        if written[id(variable)] == 1 and maker.form == "out":
+            before = _replaceable(position, maker, maker.node.outputs.index(value), variable, lives)
+        found[value] = (variable, before)
+    return found
+
+
+def _replaceable(position: int, maker: Step, index: int, variable: Any, lives: Lives) -> Value | None:
+    for i in maker.may_overwrite[index]:
+        x = maker.node.inputs[i]
+        if not isinstance(x, Value) or x.node.op is not READ or x.node.attrs["variable"] is not variable:
+            continue
+        if lives.last[x] != position or x.dtype != maker.specs[index].dtype or x.shape != maker.specs[index].shape:
+            continue
+        if not any(x in lives.roots[y] and y is not x for y in maker.node.values):
+            return x
+    return None
+
+
+def _may_be_scalar(step: Step) -> bool:
+    """Tell whether a kernel may give a NumPy scalar for an array without axes."""
+    return step.specs[0].shape == ()
+
+
+def _length(node: Node, lengths: dict[str, int]) -> np.ndarray:
+    return np.asarray(evaluate(node.attrs["length"], lengths), node.outputs[0].dtype)
+
+
+def _elsewhere(kernel: Callable[..., Any], device: Any) -> Callable[..., Any]:
+    def call(*inputs: Any, **attrs: Any) -> Any:
+        with device.kind.activate(device.index):
+            return kernel(*inputs, **attrs)
+
+    return call

@@ -1,0 +1,347 @@
+"""Signatures: what of a call's arguments decides which trace serves it."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+from eagerflow import devices
+from eagerflow.core import ArrayMethods, Tensor, Variable, convert
+from eagerflow.core.dims import Guards, has_dims, symbol
+from eagerflow.core.explain import describe, user_line
+from eagerflow.core.spec import Spec
+from eagerflow.core.tensor import as_dtype
+from eagerflow.core.traced import Traced
+from eagerflow.devices import Device
+from eagerflow.errors import ArgumentError, CaptureError, DTypeError, ShapeError
+
+
+class TensorSpec:
+    """Shape, dtype and name of a Tensor that a captured function takes.
+
+    Parameters
+    ----------
+    shape : sequence of int or None
+        Lengths; None for one that may be any (of 2 and more).
+    dtype : dtype
+        The dtype; the default one if not given.
+    name : str, optional
+        Name of the parameter in graphs.
+    device : str or Device, optional
+        Where it is; the current device if not given.
+
+    Raises
+    ------
+    ShapeError
+        A length is negative or no integer.
+    DTypeError
+        The dtype is none.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.TensorSpec([None, 784], "float32", name="images")
+    TensorSpec([None, 784], float32, name='images')
+    """
+
+    __slots__ = ("device", "dtype", "name", "shape")
+
+    def __init__(
+        self, shape: Sequence[int | None], dtype: Any = None, name: str | None = None, device: Any = None
+    ) -> None:
+        try:
+            sides = tuple(shape)
+        except TypeError:
+            raise ShapeError(
+                f"TensorSpec: expected a sequence of lengths, got {describe(shape)}\n  at {user_line()}"
+            ) from None
+        for side in sides:
+            integer = isinstance(side, int | np.integer) and not isinstance(side, bool)
+            if side is not None and not (integer and side >= 0):
+                raise ShapeError(f"TensorSpec: a length is 0 or more, or None, got {side!r}\n  at {user_line()}")
+        self.shape = tuple([None if side is None else int(side) for side in sides])
+        self.dtype = convert(0.0).dtype if dtype is None else as_dtype(dtype)
+        self.name = name
+        self.device: Device = devices.find(device)
+
+    def __repr__(self) -> str:
+        name = "" if self.name is None else f", name={self.name!r}"
+        return f"TensorSpec({list(self.shape)}, {self.dtype.name}{name})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorSpec) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.shape, self.dtype, self.name, self.device
+
+
+class TensorKey:
+    """What is known of an argument that becomes a parameter: part of the key of a trace."""
+
+    __slots__ = ("device", "dtype", "shape")
+
+    def __init__(self, shape: tuple[int | None, ...], dtype: Any, device: Device) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.device = device
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, TensorKey)
+            and self.shape == other.shape
+            and self.dtype == other.dtype
+            and self.device is other.device
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype))
+
+    def __repr__(self) -> str:
+        sides = ", ".join(["None" if side is None else str(side) for side in self.shape])
+        return f"{self.dtype.name}[{sides}]"
+
+    def serves(self, other: Any) -> bool:
+        """Tell whether a trace for this one may serve the other: its lengths are the same, or None here."""
+        if not isinstance(other, TensorKey) or self.dtype != other.dtype or self.device is not other.device:
+            return False
+        return len(self.shape) == len(other.shape) and all(
+            mine == theirs or (mine is None and theirs is not None and theirs > 1)
+            for mine, theirs in zip(self.shape, other.shape, strict=True)
+        )
+
+    def widened(self, other: TensorKey) -> TensorKey | None:
+        """Return a key for both, with None for lengths that differ; None where there is none."""
+        if self.dtype != other.dtype or self.device is not other.device or len(self.shape) != len(other.shape):
+            return None
+        sides: list[int | None] = []
+        for mine, theirs in zip(self.shape, other.shape, strict=True):
+            if mine == theirs:
+                sides.append(mine)
+            elif (mine is None or mine > 1) and (theirs is None or theirs > 1):
+                sides.append(None)
+            else:
+                return None
+        return TensorKey(tuple(sides), self.dtype, self.device)
+
+
+class ValueKey:
+    """A Python value among the arguments: it is part of the trace."""
+
+    __slots__ = ("_key", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        kind = type(value)
+        if kind is float:
+            key: Any = value.hex()  # tells -0.0 from 0.0, and finds NaN again
+        elif kind is complex:
+            key = (value.real.hex(), value.imag.hex())
+        else:
+            try:
+                hash(value)
+                key = value
+            except TypeError:
+                key = id(value)  # the key holds the value, so that the id stays its own
+        self._key = (kind, key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ValueKey) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        text = repr(self.value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class VariableKey:
+    """A Variable among the arguments: the trace is for this one."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Variable) -> None:
+        self.variable = variable
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VariableKey) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return id(self.variable)
+
+    def __repr__(self) -> str:
+        return f"Variable {self.variable.name!r}" if self.variable.name else "a Variable"
+
+
+class Call:
+    """The arguments of one call: their structure, a key for each leaf, and the Tensors among them.
+
+    Attributes
+    ----------
+    structure : PyTreeSpec
+        Of ``(args, kwargs)``.
+    leaves : list
+        All leaves, Tensors as they are.
+    keys : tuple
+        A key for each leaf.
+    names : tuple of str
+        Where each leaf is, for explanations: ``batch['x']``.
+    traced : bool
+        Whether a transformation outside follows one of them.
+    """
+
+    __slots__ = ("keys", "leaves", "lent", "structure", "traced")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> None:
+        tree: Any = (args, kwargs)
+        leaves, self.structure = optree.tree_flatten(tree, none_is_leaf=True)
+        self.leaves: list[Any] = leaves
+        self.traced = False
+        self.lent: set[int] = set()  # which Tensors see arrays of others
+        count = 0
+        keys: list[Any] = []
+        for position, x in enumerate(leaves):
+            kind = type(x)
+            if kind is Tensor:
+                keys.append(TensorKey(x._held.shape, x._held.dtype, x._device))
+            elif isinstance(x, Variable):
+                keys.append(VariableKey(x))
+            elif isinstance(x, Traced):
+                self.traced = True
+                keys.append(TensorKey(x.shape, x.dtype, x.device))
+            elif isinstance(x, np.ndarray | np.generic) or (
+                not isinstance(x, TensorSpec) and devices.of_array(x) is not None
+            ):
+                leaves[position] = tensor = convert(x, copy=False)
+                self.lent.add(count)
+                keys.append(TensorKey(tensor._held.shape, tensor._held.dtype, tensor._device))
+            elif kind is TensorSpec:
+                keys.append(TensorKey(x.shape, x.dtype, x.device))
+            elif isinstance(x, types.GeneratorType) or (hasattr(x, "__next__") and hasattr(x, "__iter__")):
+                raise CaptureError(
+                    f"{what}: an argument is {kind.__name__}, which gives its items only once, while the function is captured; "
+                    f"pass a list or a tuple\n  at {user_line()}"
+                )
+            else:
+                keys.append(ValueKey(x))
+            count += type(keys[-1]) is TensorKey
+        self.keys = tuple(keys)
+
+    def key(self) -> tuple[Any, ...]:
+        """Return what decides which trace serves the call."""
+        return (self.structure, *self.keys)
+
+    def arrays(self) -> list[Any]:
+        """Return the arrays of the Tensors among the leaves."""
+        return [x._held for x, key in zip(self.leaves, self.keys, strict=True) if type(key) is TensorKey]
+
+    def tensors(self) -> list[Tensor]:
+        """Return the Tensors among the leaves."""
+        return [x for x, key in zip(self.leaves, self.keys, strict=True) if type(key) is TensorKey]
+
+    def paths(self, names: Sequence[str]) -> list[str]:
+        """Return where each leaf is, as code: ``batch['x'][0]``; `names` are those of positional parameters."""
+        found = []
+        for path in optree.treespec_paths(self.structure):
+            top, rest = path[0], path[1:]
+            if top == 0:
+                first = names[rest[0]] if rest[0] < len(names) else f"argument {rest[0]}"
+            else:
+                first = str(rest[0])
+            found.append(first + "".join([f"[{step!r}]" if not isinstance(step, str) or not step.isidentifier()
+                                          else f"[{step!r}]" for step in rest[1:]]))  # fmt: skip
+        return found
+
+
+def specs_for(keys: Iterable[Any], guards: Guards, hints: Iterable[Any]) -> list[Any]:
+    """Return the specs of the parameters that keys stand for, with a symbol for each length that is None.
+
+    Lengths that are None and have equal hints are symbols of their own: only a guard makes them equal.
+    """
+    specs: list[Any] = []
+    count = 0
+    for key, hint in zip(keys, hints, strict=True):
+        if type(key) is not TensorKey:
+            specs.append(None)
+            continue
+        sides: list[Any] = []
+        for side, seen in zip(key.shape, hint, strict=True):
+            if side is None:
+                sides.append(symbol(_letter(count), seen, guards))
+                count += 1
+            else:
+                sides.append(side)
+        specs.append(Spec(tuple(sides), key.dtype))
+    return specs
+
+
+def _letter(count: int) -> str:
+    letters = "NMKLPQRST"
+    return letters[count] if count < len(letters) else f"N{count - len(letters)}"
+
+
+def check_specs(given: Any) -> tuple[Any, ...]:
+    """Return an input signature as a tuple of trees of `TensorSpec`."""
+    if isinstance(given, TensorSpec) or not isinstance(given, list | tuple):
+        raise ArgumentError(
+            f"function: input_signature is a list with a TensorSpec (or a tree of them) for each argument, got "
+            f"{describe(given)}\n  at {user_line()}"
+        )
+    for leaf in optree.tree_leaves(tuple(given), none_is_leaf=True):
+        if not isinstance(leaf, TensorSpec):
+            raise ArgumentError(f"function: input_signature holds TensorSpecs, got {describe(leaf)}\n  at {user_line()}")
+    return tuple(given)
+
+
+def fit(args: tuple[Any, ...], signature: tuple[Any, ...], what: str) -> tuple[Any, ...]:
+    """Return the arguments of a call as Tensors that fit the input signature.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DTypeError
+        They do not.
+    """
+    if len(args) != len(signature):
+        raise ArgumentError(
+            f"{what}: input_signature has {len(signature)} arguments, the call {len(args)}\n  at {user_line()}"
+        )
+    specs, structure = optree.tree_flatten(signature, none_is_leaf=True)
+    try:
+        leaves = structure.flatten_up_to(args)
+    except ValueError as error:
+        raise ArgumentError(
+            f"{what}: the arguments have another structure than input_signature: {error}\n  at {user_line()}"
+        ) from None
+    fitted = []
+    for x, spec in zip(leaves, specs, strict=True):
+        tensor = x._read() if isinstance(x, ArrayMethods) else convert(x, _weak(x, spec.dtype), copy=False)
+        name = spec.name or f"argument {len(fitted)}"
+        if tensor.dtype != spec.dtype:
+            raise DTypeError(
+                f"{what}: expected {name} to have dtype {spec.dtype}, got {describe(tensor)}; cast it with x.astype(...)"
+                f"\n  at {user_line()}"
+            )
+        fits = len(tensor.shape) == len(spec.shape) and all(
+            side is None or side == length for side, length in zip(spec.shape, tensor.shape, strict=True)
+        )
+        if not fits:
+            raise ShapeError(f"{what}: expected {name} to be {spec!r}, got {describe(tensor)}\n  at {user_line()}")
+        fitted.append(tensor)
+    result: Any = structure.unflatten(fitted)
+    return result
+
+
+def _weak(x: Any, dtype: Any) -> Any:
+    return dtype if isinstance(x, bool | int | float | complex | list | tuple) else None
+
+
+def is_symbolic(shape: Any) -> bool:
+    """Tell whether a shape has symbolic lengths."""
+    return has_dims(shape)
