@@ -238,7 +238,7 @@ def arithmetic(name: str, other: Any, dtype: Any = "float64", swap: bool = False
         ("multiply", np.ones((2, 3)), "float64", False),
         ("multiply", np.ones(3), "float64", True),
         ("divide", 1, "float64", False),
-        ("divide", np.float64(1).reshape(()), "float64", False),
+        ("divide", np.asarray(1.0), "float64", False),
         ("subtract", 0, "float64", False),
         ("subtract", 0.0, "float32", False),
         ("subtract", 0, "int64", False),
@@ -274,7 +274,7 @@ def test_numbers_that_change_nothing_go(name: str, other: Any, dtype: str, swap:
         ("pow", 0, "float64", False),
         ("pow", 3, "float64", False),
         ("pow", 2, "int64", False),
-        ("pow", np.float64(2).reshape(()), "float64", False),
+        ("pow", np.asarray(2.0), "float64", False),
     ],
 )
 def test_other_numbers_stay(name: str, other: Any, dtype: str, swap: bool) -> None:
@@ -480,7 +480,7 @@ def test_symbolic_lengths_are_compared_without_a_guard() -> None:
         kept,
     ]
     made = optimize(f.graph(*results), ["simplify", "cse", "prune"])
-    assert names(made) == ["broadcast_to", "add", "broadcast_to", "add", "getitem"]
+    assert names(made) == ["broadcast_to", "broadcast_to", "add", "add", "getitem"]
     assert made.outputs[2] is x
     assert not len(guards)
 
@@ -597,7 +597,7 @@ def test_passes_are_chosen_by_name() -> None:
     assert names(optimize(graph, [])) == names(graph)
     assert names(optimize(graph, ["prune"])) == ["multiply"]
     assert names(optimize(graph, {"simplify": False})) == ["multiply"]
-    assert names(optimize(graph, {"prune": False, "cse": True})) == ["tanh", "multiply"]
+    assert names(optimize(graph, {"prune": False, "cse": True})) == ["tanh"]
     assert set(DEFAULT) == set(PASSES)
     for passes in (["prune", "magic"], {"magic": False}):
         with pytest.raises(ef.errors.ArgumentError, match=r"there is no pass 'magic'; expected some of prune, dead_state"):
@@ -771,7 +771,6 @@ def test_random_graphs_stay_the_same(data: st.DataObject) -> None:
     arrays = [program.array(value.shape, value.dtype.name) for value in graph.inputs]
     expected = run(graph, *arrays)
     log = list(program.log)
-    # Sometimes a division by zero or a cast of NaN, which warn in every run.
     for passes in ([name] for name in EXACT), [EXACT, (*EXACT, *EXACT)]:
         for chosen in passes:
             program.log.clear()

@@ -1,5 +1,5 @@
 """Kernels: compiled functions for groups of ops."""
 
-from eagerflow.capture.kernels.kernel import Kernel, batched, compile
+from eagerflow.capture.kernels.kernel import Kernel, available, batched, compile
 
-__all__ = ["Kernel", "batched", "compile"]
+__all__ = ["Kernel", "available", "batched", "compile"]

@@ -14,7 +14,7 @@ from eagerflow.capture.kernels import cache as compiled
 from eagerflow.capture.kernels import threads
 from eagerflow.capture.kernels.schedule import Schedule
 from eagerflow.capture.kernels.source import Source
-from eagerflow.capture.kernels.space import Space
+from eagerflow.capture.kernels.space import Space, unit_cost
 
 LARGE = 400_000  # operations and accesses from which on work is shared between threads
 GRAIN = 1024  # flat ranges are cut at multiples of it
@@ -214,9 +214,9 @@ def _operations(schedule: Schedule) -> float:
     """Return about how much is done for each element."""
     total = float(len(schedule.graph.inputs) + len(schedule.graph.outputs))
     for node in schedule.nodes:
-        if schedule.layout(node) == "full" or node in schedule.reductions:
-            flops, _ = node.op.cost(*[getattr(x, "spec", x) for x in node.inputs], **node.attrs)
-            total += flops / max(1, schedule.rows * schedule.columns)
+        if schedule.layout(node) == "full":
+            total += unit_cost(node) if schedule.space.kind(node) == "elementwise" else 0.0
+        total += node in schedule.reductions
     return total
 
 

@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from eagerflow.capture.graph import Graph, Node, Value
-from eagerflow.capture.kernels.space import BROADCASTS, REDUCTIONS, Space, covered, key, kind, source_shape
+from eagerflow.capture.kernels.space import BROADCASTS, REDUCTIONS, Space, covered, key, source_shape, unit_cost
 
 CHEAP = 6.0  # floating-point operations that cost less than keeping their result
 LOADS = 3
@@ -159,8 +159,7 @@ class Schedule:
             return 0.0, 0
         node = x.node
         parts = [self._cost(item) for item in node.values]
-        own = node.op.cost(*[getattr(item, "spec", item) for item in node.inputs], **node.attrs)[0]
-        own = own / max(1, x.spec.size) if kind(node) == "elementwise" else 0.0
+        own = unit_cost(node) if self.space.kind(node) == "elementwise" else 0.0
         return own + sum(part[0] for part in parts), sum(part[1] for part in parts)
 
     def _keep(self) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 from eagerflow.capture.graph import Node, Value
 from eagerflow.capture.kernels.expression import BOOL, Text, Writer, cast, literal, translate
 from eagerflow.capture.kernels.schedule import Schedule, Use
-from eagerflow.capture.kernels.space import kind
 from eagerflow.core.dims import Symbolic
 
 BLOCK = 4096  # so many numbers are added up before the sum is added to the total
@@ -286,7 +285,7 @@ class Source:
         writer = Writer(self._number)
         writer.count = self.temporaries
         texts = [self._row_text(x, node) for x in node.inputs]
-        text = translate(node, texts, writer) if kind(node) == "elementwise" else texts[0]
+        text = translate(node, texts, writer) if self.schedule.space.kind(node) == "elementwise" else texts[0]
         self._use(writer)
         self._name(node.outputs[0], text.source)
 
@@ -431,7 +430,7 @@ class _Body:
             text = self.load(self.slice(name, name in source.kept_names.values()), x.dtype)
         else:
             texts = [self.input(item, x.node) for item in x.node.inputs]
-            text = translate(x.node, texts, self.writer) if kind(x.node) == "elementwise" else texts[0]
+            text = translate(x.node, texts, self.writer) if schedule.space.kind(x.node) == "elementwise" else texts[0]
             if not text.source.isidentifier():
                 source.temporaries += 1
                 name = f"x{source.temporaries}"

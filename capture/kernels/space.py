@@ -14,6 +14,7 @@ from typing import Any
 from eagerflow.capture.graph import Node, Value
 from eagerflow.capture.kernels.expression import fits
 from eagerflow.core.dims import Symbolic
+from eagerflow.core.spec import Spec
 from eagerflow.ops.axes import reduced_shape
 
 REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod", "any", "all", "count_nonzero"})
@@ -72,6 +73,8 @@ class Space:
     ----------
     single_row : bool
         Whether what is reduced over everything may be used again in the group, which then is one row.
+    kinds : dict, optional
+        What `kind` said of nodes before.
 
     Attributes
     ----------
@@ -84,8 +87,9 @@ class Space:
         rows), ``"total"`` (reduced over everything), or ``"outside"``: a view of what the group is given.
     """
 
-    def __init__(self, single_row: bool = True) -> None:
+    def __init__(self, single_row: bool = True, kinds: dict[Node, str | None] | None = None) -> None:
         self.single_row = single_row
+        self.kinds: dict[Node, str | None] = {} if kinds is None else kinds
         self.shape: tuple[Any, ...] | None = None
         self.splits: set[int] = set()
         self.layouts: dict[Value, str] = {}
@@ -93,20 +97,30 @@ class Space:
 
     def fill(self, nodes: Sequence[Node]) -> bool:
         """Add nodes in their order, the shape taken from the largest; tell whether all fit."""
-        self.shape = max((self._full(node) for node in nodes), key=_size)
+        self.shape = max((full_shape(node) for node in nodes), key=extent)
         self.splits = set(range(len(self.shape) + 1))
         return all([self.add(node) for node in nodes])
 
-    def _full(self, node: Node) -> tuple[Any, ...]:
-        return long(node.inputs[0].shape if node.op.name in REDUCTIONS else node.outputs[0].shape)
+    def copy(self) -> Space:
+        """Return the same, to add nodes to."""
+        made = Space(self.single_row, self.kinds)
+        made.shape, made.totals_are_rows = self.shape, self.totals_are_rows
+        made.splits, made.layouts = set(self.splits), dict(self.layouts)
+        return made
+
+    def kind(self, node: Node) -> str | None:
+        """Return the kind of a node."""
+        if node not in self.kinds:
+            self.kinds[node] = kind(node)
+        return self.kinds[node]
 
     def add(self, node: Node) -> bool:
         """Add a node whose producers in the group were added before; False, and no change, if it does not fit."""
-        found = kind(node)
+        found = self.kind(node)
         if found is None:
             return False
         if self.shape is None:
-            self.shape = self._full(node)
+            self.shape = full_shape(node)
             self.splits = set(range(len(self.shape) + 1))
         totals, splits = self.totals_are_rows, set(self.splits)
         layout = getattr(self, f"_{found}")(node)
@@ -160,7 +174,7 @@ class Space:
         """Elementwise on values that have one element a row."""
         assert self.shape is not None
         layouts = [self.layout(x) for x, _ in covers]
-        if "row" in layouts:
+        if "row" in layouts or (rows and not any(layouts)):
             self.splits &= {len(rows)} if self.shape[: len(rows)] == rows else set()
         elif "total" not in layouts:
             return None
@@ -234,5 +248,17 @@ def _readable(cover: tuple[int, ...], split: int, n: int) -> bool:
     return columns in (0, n - split) and (not rows or rows[-1] - rows[0] + 1 == len(rows))
 
 
-def _size(shape: tuple[Any, ...]) -> tuple[int, int]:
-    return prod(side if type(side) is int else 2 for side in shape), len(shape)
+def full_shape(node: Node) -> tuple[Any, ...]:
+    """Return the lengths, without ones, of the largest that a node reads or makes."""
+    return long(node.inputs[0].shape if node.op.name in REDUCTIONS else node.outputs[0].shape)
+
+
+def extent(shape: tuple[Any, ...]) -> tuple[int, int]:
+    """Return what orders shapes by size; what is symbolic counts as small."""
+    return len(shape), prod(side for side in shape if type(side) is int)
+
+
+def unit_cost(node: Node) -> float:
+    """Return the operations of an elementwise node per element."""
+    specs = [Spec((), x.dtype) if isinstance(x, Value) else x for x in node.inputs]
+    return node.op.cost(*specs, **node.attrs)[0]

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from eagerflow.capture.graph import FUSED, PARAMETER, Graph, Node, Special, Value
 from eagerflow.capture.kernels import compile as compile_kernel
-from eagerflow.core.dims import Symbolic, evaluate
+from eagerflow.core.dims import evaluate
 from eagerflow.core.spec import Spec
 from eagerflow.devices import CPU0
-
-# Reductions that NumPy computes in a given array.
-_REDUCTIONS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
-
 
 class Step:
     """How a node is computed.
@@ -26,7 +20,7 @@ class Step:
     call : callable
         What computes it.
     form : str
-        ``source``, ``view``, ``out`` (takes memory for its results after the inputs), ``reduce`` or ``call``.
+        ``source``, ``view``, ``out`` (takes memory for its results after the inputs) or ``call``.
     attrs : dict
         Attributes, with concrete lengths.
     specs : list of Spec
@@ -55,21 +49,14 @@ class Step:
         home = device_of(node)
         self.call = op.kernel_for(home)
         self.form = "view" if op.fusion == "view" else "call"
-        if home is not CPU0 or op.moves or op.effects != "none" or len(self.specs) != 1:
+        into = op.into_for(home)
+        if into is None or home is not CPU0 or op.moves or len(self.specs) != 1 or self.form == "view":
             return
-        (spec,) = self.specs
-        ufunc = isinstance(self.call, np.ufunc)
-        if ufunc and not self.attrs and not any(isinstance(x, Symbolic) for x in node.inputs):
-            if op.fusion == "elementwise" and all(isinstance(x, Value) or x is not None for x in node.inputs):
-                self.form = "out"
-                self.may_overwrite = (frozenset(_alike(node, spec)),)
-            elif self.call is np.matmul:
-                self.form = "out"
-        elif op.name in _REDUCTIONS and spec.dtype.itemsize >= 4 and spec.dtype.kind in "fiu":
-            (x,) = node.inputs
-            if isinstance(x, Value) and x.dtype == spec.dtype and set(self.attrs) == {"axis", "keepdims"} and _plain(op):
-                self.form = "reduce"
-                self.call = _REDUCTIONS[op.name].reduce
+        if any(x is None for x in node.inputs):
+            return  # a kernel that takes memory takes all inputs
+        self.form, self.call = "out", into
+        if op.fusion == "elementwise":
+            self.may_overwrite = (frozenset(_alike(node, self.specs[0])),)
 
 
 def steps_of(graph: Graph, lengths: dict[str, int]) -> tuple[list[Step], list[Value]]:
@@ -98,11 +85,6 @@ def steps_of(graph: Graph, lengths: dict[str, int]) -> tuple[list[Step], list[Va
                 continue
         found.append(Step(node, lengths, kernel))
     return found, [now.get(value, value) for value in graph.outputs]
-
-
-def _plain(op: Any) -> bool:
-    """Tell whether the op's kernel for the CPU is NumPy's own."""
-    return op.kernel == op.name or (isinstance(op.kernel, str) and op.kernel in ("max", "min", "sum", "prod"))
 
 
 def _alike(node: Node, spec: Spec) -> list[int]:

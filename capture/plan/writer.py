@@ -140,8 +140,6 @@ class Writer:
             self._bind(step, called, several=True)
         elif step.form == "out":
             self._out(position, step)
-        elif step.form == "reduce":
-            self._reduce(position, step)
         else:
             self._call(position, step)
 
@@ -207,15 +205,9 @@ class Writer:
     def _out(self, position: int, step: Step) -> None:
         arguments = [self._operand(x) for x in step.node.inputs]
         targets = [self._memory(position, step, index) for index in range(len(step.specs))]
+        if step.attrs:
+            targets.append(f"**{self._global('a', step.attrs)}")
         self._emit(step, f"{self._global('k', step.call)}({', '.join([*arguments, *targets])})")
-
-    def _reduce(self, position: int, step: Step) -> None:
-        (x,) = step.node.inputs
-        axis, keepdims = step.attrs["axis"], step.attrs["keepdims"]
-        memory = self._memory(position, step, 0)
-        self._emit(
-            step, f"{self._global('k', step.call)}({self._operand(x)}, {axis!r}, None, {memory}, {keepdims!r})"
-        )
 
     def _memory(self, position: int, step: Step, index: int) -> str:
         """Return the name of the array that a result is written into."""
@@ -325,10 +317,10 @@ def _in_place(steps: Sequence[Step], lives: Lives) -> dict[Value, tuple[Any, Val
         (value,) = step.node.values
         variable = step.node.attrs["variable"]
         position, maker = made[value]
-        if maker.form not in ("out", "reduce") or value in found or value in lives.returned:
+        if maker.form != "out" or value in found or value in lives.returned:
             continue
         before = None
-        if written[id(variable)] == 1 and maker.form == "out":
+        if written[id(variable)] == 1:
             before = _replaceable(position, maker, maker.node.outputs.index(value), variable, lives)
         found[value] = (variable, before)
     return found

@@ -204,6 +204,7 @@ class Op:
             raise ValueError(f"{name}: batch is 'leading' or a function, got {batch!r}")
         self.batch = batch
         self._kernels: dict[Kind | str, Callable[..., Any]] = {}
+        self._into: dict[str, Callable[..., Any] | None] = {}
         self.rebind: list[Callable[[Any], None]] = []  # how to tell callers of another kernel for the CPU
         # The same op in records of traced values, whose gradient functions are never handed arrays.
         self.on_tensors: Op = object.__new__(Op)
@@ -261,7 +262,9 @@ class Op:
             kept = self._keeps[key] = tuple(slot in wanted for slot in range(count + 1))
         return kept
 
-    def register_kernel(self, kind: str, kernel: Callable[..., Any]) -> None:
+    def register_kernel(
+        self, kind: str, kernel: Callable[..., Any], into: Callable[..., Any] | None = None
+    ) -> None:
         """Use `kernel(*inputs, **attrs)` for devices of the kind named `kind`.
 
         Parameters
@@ -270,8 +273,13 @@ class Op:
             Name of a device kind.
         kernel : callable
             Takes and returns arrays of that kind.
+        into : callable, optional
+            ``into(*inputs, out, **attrs)`` computes the same into an array that is given, of the result's shape and
+            dtype and contiguous. Plans of captured functions use it to make no new arrays. It must not read an input
+            after it wrote to `out`, except where an op is elementwise.
         """
         self._kernels[kind] = kernel
+        self._into[kind] = into
         for known in [key for key in self._kernels if not isinstance(key, str)]:
             del self._kernels[known]
         for rebind in self.rebind:
@@ -290,6 +298,17 @@ class Op:
             kernel = self._kernels.get(device.kind.name) or self._bind(device)
             self._kernels[device.kind] = kernel
         return kernel
+
+    def into_for(self, device: Device) -> Callable[..., Any] | None:
+        """Return the function that computes this op into an array that is given, or None: ``into(*inputs, out, **attrs)``.
+
+        NumPy's own functions of elements take such an array after their inputs.
+        """
+        known = device.kind.name
+        if known in self._into:
+            return self._into[known]
+        kernel = self.kernel_for(device)
+        return kernel if isinstance(kernel, np.ufunc) and kernel.nout == 1 else None
 
     def _bind(self, device: Device) -> Callable[..., Any]:
         namespace = device.kind.namespace

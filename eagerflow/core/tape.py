@@ -16,7 +16,7 @@ from eagerflow.core.backward import backward, check_inexact, why_missing
 from eagerflow.core.leaving import own
 from eagerflow.core.record import Record, Recorder, active, leaf, recorders
 from eagerflow.core.tensor import Tensor, convert, filled, zeros_like
-from eagerflow.core.traced import depth
+from eagerflow.core.traced import Traced, capturing, depth
 from eagerflow.core.variable import Variable
 from eagerflow.errors import DTypeError, GradientError, ShapeError
 
@@ -286,7 +286,7 @@ class GradientTape:
 
     def _weights(self, targets: list[Tensor], target: Any, output_gradients: Any) -> list[Tensor]:
         if output_gradients is None:
-            return [filled(1, value.shape, value.dtype, value.device) for value in targets]
+            return [_one(value) for value in targets]
         try:
             weights = [convert(weight) for weight in optree.tree_structure(target).flatten_up_to(output_gradients)]
         except ValueError as error:
@@ -318,6 +318,13 @@ def _first(values: list[Any]) -> Any:
 
 def _same(values: list[Any]) -> Any:
     return values
+
+
+def _one(value: Tensor) -> Tensor:
+    one = filled(1, value.shape, value.dtype, value.device)
+    capture = capturing.get()
+    # The walk back from a captured value is captured too: lengths that it spreads the seed to may be symbolic.
+    return one if capture is None or not isinstance(value, Traced) else capture.lift(one)
 
 
 def _stack_rows(rows: tuple[Any, ...], target: Tensor) -> Any:

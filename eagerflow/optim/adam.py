@@ -82,7 +82,7 @@ class Adam(Optimizer):
         work += epsilon
         xp.divide(mean, work, out=work)
         work *= rate
-        if shrink != 1:
+        if self.weight_decay:
             w *= shrink
         w -= work
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import optree
 
-from eagerflow.core import ArrayMethods, Variable, convert, is_exclusive, is_inexact, wrap
+from eagerflow.core import ArrayMethods, Tensor, Variable, alias, convert, is_exclusive, is_inexact, wrap
+from eagerflow.core.traced import capturing
 from eagerflow.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from eagerflow.nn.module import Module, walk
 from eagerflow.ops.checked import flag, number
@@ -157,6 +158,9 @@ class Optimizer:
             raise ShapeError(
                 f"{type(self).__name__}.apply: expected {len(self._variables)} gradients, got {len(given)}"
             )
+        if capturing.get() is not None:
+            self._apply_captured([None if g is None else self._checked(i, g) for i, g in enumerate(given)])
+            return
         arrays = [self._check(position, g) for position, g in enumerate(given)]
         step = self.iterations + 1
         rate = self.learning_rate
@@ -185,8 +189,33 @@ class Optimizer:
                 _writable(variable)[...] = weights
         self._iterations.assign(step)
 
+    def _apply_captured(self, gradients: list[Any]) -> None:
+        """Do a step out of operations on Tensors, which a graph can hold; `_update` writes to handles of theirs."""
+        done = self._iterations.value
+        rate = self._schedule(done) if self._schedule else self._learning_rate.value  # type: ignore[arg-type]
+        constants = self._constants(done + 1, rate)  # type: ignore[arg-type]
+        for variable, master, slots, g in zip(self._variables, self._masters, self._slots, gradients, strict=True):
+            if g is None:
+                continue
+            wide = _wide(variable.dtype)
+            weights = (variable if master is None else master).value
+            weights = alias(weights if weights.dtype == wide else weights.astype(wide))
+            states = [alias(state.value) for state in slots]
+            # Python floats would be weak beside the weights; the numbers of a graph are made to fit.
+            numbers = tuple([c.astype(wide) if isinstance(c, Tensor) else c for c in constants])
+            self._update(np, numbers, g if g.dtype == wide else g.astype(wide), weights, *states)
+            for state, value in zip(slots, states, strict=True):
+                state.assign(value)
+            if master is not None:
+                master.assign(weights)
+            variable.assign(weights if weights.dtype == variable.dtype else weights.astype(variable.dtype))
+        self._iterations.assign_add(1)
+
     def _constants(self, step: int, rate: float) -> tuple[float, ...]:
-        """Return the numbers that step `step` (from 1) needs, computed once for all Variables."""
+        """Return the numbers that step `step` (from 1) needs, computed once for all Variables.
+
+        In a captured function both are Tensors.
+        """
         raise NotImplementedError
 
     def _update(self, xp: Any, constants: tuple[float, ...], g: Any, w: Any, *slots: Any) -> None:
@@ -203,14 +232,21 @@ class Optimizer:
         wanted = _wide(mine._held.dtype)
         if data.shape == mine._held.shape and data.dtype == wanted and tensor._device is mine._device:
             return data
+        return self._checked(position, tensor)._held.astype(wanted)
+
+    def _checked(self, position: int, g: Any) -> Tensor:
+        """Return a gradient as a Tensor that fits its Variable, in any floating-point dtype."""
+        tensor = g._read() if isinstance(g, ArrayMethods) else convert(g)
+        mine = self._variables[position]._value
+        wanted = _wide(mine._held.dtype)
         what = f"{type(self).__name__}.apply: the gradient of {self._names[position] or 'the Variable'}"
         if tensor.shape != mine.shape:
             raise ShapeError(f"{what} has shape {tensor.shape}, expected {mine.shape}")
         if tensor.dtype.kind == "c" or not (is_inexact(tensor.dtype) or np.can_cast(tensor.dtype, wanted, "same_kind")):
             raise DTypeError(f"{what} has dtype {tensor.dtype}, expected {mine.dtype}")
-        if tensor._device is not mine._device:
-            raise DeviceError(f"{what} is on {tensor._device}, expected {mine._device}; use g.to(device)")
-        return data.astype(wanted)
+        if tensor.device is not mine._device:
+            raise DeviceError(f"{what} is on {tensor.device}, expected {mine._device}; use g.to(device)")
+        return tensor
 
     def __repr__(self) -> str:
         rate = "schedule" if self._schedule else f"{self.learning_rate:g}"

@@ -52,14 +52,14 @@ def _sample_cast(draw: Draw) -> Sample:
 # The backward walk gives each gradient the dtype of its input.
 _cast = Op(
     "cast", _recast, inputs="x", infer=_recast_rule, sample=_sample_cast, vjp=lambda g: g,
-    linear="x", fusion="elementwise", onnx="Cast", kinds="fc",
+    linear="x", fusion="elementwise", scalar="x", onnx="Cast", kinds="fc",
 )  # fmt: skip
 _to_integer = Op(
     "to_integer", _recast, inputs="x", infer=_recast_rule,
     sample=lambda draw: Sample(
         (draw.array(draw.shape(), dtype=np.float64),), {"dtype": np.dtype(draw.choice(["int64", "int8", "bool"]))}
     ),
-    no_gradient="integers have no gradient", fusion="elementwise", onnx="Cast",
+    no_gradient="integers have no gradient", fusion="elementwise", scalar="x", onnx="Cast",
 )  # fmt: skip
 _from_integer = Op(
     "from_integer", _recast, inputs="x", infer=_recast_rule,
@@ -67,7 +67,7 @@ _from_integer = Op(
         (draw.array(draw.shape(), dtype=draw.choice(["int64", "bool"])),),
         {"dtype": np.dtype(draw.choice(["float64", "complex64", "int16"]))},
     ),
-    no_gradient="integers have no gradient", fusion="elementwise", onnx="Cast",
+    no_gradient="integers have no gradient", fusion="elementwise", scalar="x", onnx="Cast",
 )  # fmt: skip
 
 
@@ -179,7 +179,7 @@ def to_device(x: Any, device: str | Device, /, *, stream: Any = None) -> Tensor:
 
 _stop_gradient = Op(
     "stop_gradient", lambda xp, x: x, inputs="x", infer=same, sample=lambda draw: Sample((draw.array(draw.shape()),)),
-    no_gradient="stop_gradient cuts the gradient", batch="leading", fusion="view", flops=0,
+    no_gradient="stop_gradient cuts the gradient", batch="leading", fusion="view", flops=0, scalar="x",
 )  # fmt: skip
 
 
@@ -208,7 +208,7 @@ def stop_gradient(x: Any, /) -> Tensor:
 # The same values as another Tensor with a record of its own, so that a gradient can be taken there.
 _identity = Op(
     "identity", lambda xp, x: x, inputs="x", infer=same, sample=lambda draw: Sample((draw.array(draw.shape()),)),
-    vjp=lambda g: g, linear="x", batch="leading", fusion="view", flops=0, onnx="Identity", kinds="fc",
+    vjp=lambda g: g, linear="x", batch="leading", fusion="view", flops=0, scalar="x", onnx="Identity", kinds="fc",
 )  # fmt: skip
 
 

@@ -46,47 +46,48 @@ __all__ = [
 ]
 
 add = elementwise(
-    "add", vjp=(lambda g: g, lambda g: g), inputs="x y", onnx="Add", kinds="fc",
+    "add", scalar="x + y", vjp=(lambda g: g, lambda g: g), inputs="x y", onnx="Add", kinds="fc",
     doc="x + y, element-wise.", example=("ef.add([1.0, 2.0], 3.0)", "Tensor([4., 5.])"),
 )  # fmt: skip
 subtract = elementwise(
-    "subtract", vjp=(lambda g: g, lambda g: -g), inputs="x y", onnx="Sub", kinds="fc",
+    "subtract", scalar="x - y", vjp=(lambda g: g, lambda g: -g), inputs="x y", onnx="Sub", kinds="fc",
     doc="x - y, element-wise.", example=("ef.subtract([1.0, 2.0], 3.0)", "Tensor([-2., -1.])"),
 )  # fmt: skip
 multiply = elementwise(
-    "multiply", vjp=(lambda g, y: g * y, lambda g, x: g * x), inputs="x y", onnx="Mul", kinds="fc",
+    "multiply", scalar="x * y", vjp=(lambda g, y: g * y, lambda g, x: g * x), inputs="x y", onnx="Mul", kinds="fc",
     doc="x * y, element-wise.", example=("ef.multiply([1.0, 2.0], 3.0)", "Tensor([3., 6.])"),
 )  # fmt: skip
 divide = elementwise(
-    "divide", vjp=(lambda g, y: g / y, lambda g, y, out: g * (-out / y)), inputs="x y", onnx="Div", kinds="fc",
+    "divide", scalar="x / y",
+    vjp=(lambda g, y: g / y, lambda g, y, out: g * (-out / y)), inputs="x y", onnx="Div", kinds="fc",
     domain=((-2, 2), (0.5, 2)),
     doc="x / y, element-wise; integers give floating point.",
     example=("ef.divide([1.0, 2.0], 4.0)", "Tensor([0.25, 0.5 ])"),
 )  # fmt: skip
 true_divide = divide
 negative = elementwise(
-    "negative", vjp=lambda g: -g, onnx="Neg", kinds="fc",
+    "negative", scalar="-x", vjp=lambda g: -g, onnx="Neg", kinds="fc",
     doc="-x, element-wise.", example=("ef.negative([1.0, -2.0])", "Tensor([-1.,  2.])"),
 )  # fmt: skip
 positive = elementwise(
-    "positive", vjp=lambda g: g, onnx="Identity", kinds="fc", flops=0,
+    "positive", scalar="x", vjp=lambda g: g, onnx="Identity", kinds="fc", flops=0,
     doc="+x, element-wise.", example=("ef.positive([1.0, -2.0])", "Tensor([ 1., -2.])"),
 )  # fmt: skip
 reciprocal = elementwise(
-    "reciprocal", vjp=lambda g, out: g * -(out * out), onnx="Reciprocal", kinds="fc", domain=(0.5, 2),
+    "reciprocal", scalar="1 / x", vjp=lambda g, out: g * -(out * out), onnx="Reciprocal", kinds="fc", domain=(0.5, 2),
     doc="1 / x, element-wise; of integers an integer.", example=("ef.reciprocal([1.0, 4.0])", "Tensor([1.  , 0.25])"),
 )  # fmt: skip
 square = elementwise(
-    "square", vjp=lambda g, x: g * (x + x), kinds="fc",
+    "square", scalar="x * x", vjp=lambda g, x: g * (x + x), kinds="fc",
     doc="x * x, element-wise.", example=("ef.square([1.0, -3.0])", "Tensor([1., 9.])"),
 )  # fmt: skip
 sqrt = elementwise(
-    "sqrt", vjp=lambda g, out: g / (out + out), onnx="Sqrt", kinds="fc", domain=(0.2, 2), flops=4,
+    "sqrt", scalar="sqrt(x)", vjp=lambda g, out: g / (out + out), onnx="Sqrt", kinds="fc", domain=(0.2, 2), flops=4,
     doc="Square root, element-wise. Its gradient at 0 is infinite.",
     example=("ef.sqrt([1.0, 9.0])", "Tensor([1., 3.])"),
 )  # fmt: skip
 cbrt = elementwise(
-    "cbrt", vjp=lambda g, out: g / (3 * out * out), domain=(0.2, 2), flops=10,
+    "cbrt", scalar="cbrt(x)", vjp=lambda g, out: g / (3 * out * out), domain=(0.2, 2), flops=10,
     doc="Cube root, element-wise. Its gradient at 0 is infinite.",
     example=("ef.cbrt([1.0, -27.0])", "Tensor([ 1., -3.])"),
 )  # fmt: skip
@@ -95,12 +96,14 @@ cbrt = elementwise(
 # Quotients and their remainders.
 
 floor_divide = elementwise(
-    "floor_divide", vjp=(lambda g: g * 0, lambda g: g * 0), inputs="x y", domain=((0.1, 0.6), (0.7, 2)),
+    "floor_divide", scalar="floor_divide(x, y)",
+    vjp=(lambda g: g * 0, lambda g: g * 0), inputs="x y", domain=((0.1, 0.6), (0.7, 2)),
     doc="The largest integer not above x / y, element-wise. Its gradient is zero.",
     example=("ef.floor_divide([7.0, -7.0], 2.0)", "Tensor([ 3., -4.])"),
 )  # fmt: skip
 remainder = elementwise(
-    "remainder", vjp=(lambda g: g, lambda g, x, y: g * -floor_divide(x, y)), inputs="x y", onnx="Mod", flops=4,
+    "remainder", scalar="remainder(x, y)",
+    vjp=(lambda g: g, lambda g, x, y: g * -floor_divide(x, y)), inputs="x y", onnx="Mod", flops=4,
     domain=((2.1, 2.2), (0.75, 1.0)),
     doc="x - y * floor_divide(x, y), element-wise: what is left, with the sign of y.",
     example=("ef.remainder([7.0, -7.0], 4.0)", "Tensor([3., 1.])"),
@@ -114,7 +117,8 @@ def _towards_zero(g: Tensor, x: Any, y: Any) -> Tensor:
 
 
 fmod = elementwise(
-    "fmod", vjp=(lambda g: g, _towards_zero), inputs="x y", flops=4, domain=((-2.2, -2.1), (0.75, 1.0)),
+    "fmod", scalar="fmod(x, y)",
+    vjp=(lambda g: g, _towards_zero), inputs="x y", flops=4, domain=((-2.2, -2.1), (0.75, 1.0)),
     doc="What is left of x after division by y, with the sign of x, element-wise.",
     example=("ef.fmod([7.0, -7.0], 4.0)", "Tensor([ 3., -3.])"),
 )  # fmt: skip
@@ -189,6 +193,7 @@ _power = Op(
     vjp=(_base_gradient, _exponent_gradient),
     fusion="elementwise",
     flops=20,
+    scalar="x ** y",
     onnx="Pow",
     kinds="fc",
 )
@@ -284,23 +289,25 @@ def _sign_forward(t: Tensor, x: Tensor, out: Tensor) -> Tensor:
 
 
 sign = elementwise(
-    "sign", vjp=_sign_gradient, jvp=_sign_forward, onnx="Sign", kinds="fc", domain=(0.3, 2),
+    "sign", scalar="sign(x)", vjp=_sign_gradient, jvp=_sign_forward, onnx="Sign", kinds="fc", domain=(0.3, 2),
     doc="-1, 0 or 1, as x is negative, zero or positive, element-wise; of complex numbers x / |x|.",
     example=("ef.sign([-2.0, 0.0, 3.0])", "Tensor([-1.,  0.,  1.])"),
 )  # fmt: skip
 abs = elementwise(
-    "abs", "absolute", vjp=lambda g, x: g * (conj(sign(x)) if x.dtype.kind == "c" else sign(x)), onnx="Abs",
+    "abs", "absolute", scalar="abs(x)",
+    vjp=lambda g, x: g * (conj(sign(x)) if x.dtype.kind == "c" else sign(x)), onnx="Abs",
     kinds="fc", domain=(0.3, 2),
     doc="Magnitude, element-wise. Its gradient at 0 is 0.", example=("ef.abs([-2.0, 3.0])", "Tensor([2., 3.])"),
 )  # fmt: skip
 absolute = abs
 fabs = elementwise(
-    "fabs", vjp=lambda g, x: g * sign(x), onnx="Abs", domain=(0.3, 2),
+    "fabs", scalar="abs(x)", vjp=lambda g, x: g * sign(x), onnx="Abs", domain=(0.3, 2),
     doc="Magnitude of real numbers in floating point, element-wise.",
     example=("ef.fabs([-2, 3])", "Tensor([2., 3.])"),
 )  # fmt: skip
 copysign = elementwise(
-    "copysign", vjp=(lambda g, x, y: g * (sign(x) * copysign(1.0, y)), lambda g: g * 0), inputs="x y",
+    "copysign", scalar="copysign(x, y)",
+    vjp=(lambda g, x, y: g * (sign(x) * copysign(1.0, y)), lambda g: g * 0), inputs="x y",
     domain=((0.3, 2), (-2, -0.1)),
     doc="The magnitude of x with the sign of y, element-wise.",
     example=("ef.copysign([1.0, -2.0], -0.0)", "Tensor([-1., -2.])"),
@@ -318,7 +325,8 @@ def _ratio(g: Tensor, side: Any, out: Tensor) -> Tensor:
 
 
 hypot = elementwise(
-    "hypot", vjp=(lambda g, x, out: _ratio(g, x, out), lambda g, y, out: _ratio(g, y, out)), inputs="x y",
+    "hypot", scalar="hypot(x, y)",
+    vjp=(lambda g, x, out: _ratio(g, x, out), lambda g, y, out: _ratio(g, y, out)), inputs="x y",
     domain=(0.3, 2), flops=8,
     doc="sqrt(x**2 + y**2) without overflow, element-wise. Its gradient at (0, 0) is 0.",
     example=("ef.hypot([3.0, 5.0], [4.0, 12.0])", "Tensor([ 5., 13.])"),

@@ -51,61 +51,65 @@ _test = partial(elementwise, no_gradient=_BOOLEAN)
 _integers = partial(elementwise, no_gradient=_INTEGER, sample_dtype=np.int64, domain=(0, 5))
 
 equal = _compare(
-    "equal", onnx="Equal", doc="Whether x == y, element-wise.",
+    "equal", scalar="x == y", onnx="Equal", doc="Whether x == y, element-wise.",
     example=("ef.equal([1, 2], 2)", "Tensor([False,  True])"),
 )  # fmt: skip
 not_equal = _compare(
-    "not_equal", doc="Whether x != y, element-wise.",
+    "not_equal", scalar="x != y", doc="Whether x != y, element-wise.",
     example=("ef.not_equal([1, 2], 2)", "Tensor([ True, False])"),
 )  # fmt: skip
 less = _compare(
-    "less", onnx="Less", doc="Whether x < y, element-wise.",
+    "less", scalar="x < y", onnx="Less", doc="Whether x < y, element-wise.",
     example=("ef.less([1, 2], 2)", "Tensor([ True, False])"),
 )  # fmt: skip
 less_equal = _compare(
-    "less_equal", onnx="LessOrEqual", doc="Whether x <= y, element-wise.",
+    "less_equal", scalar="x <= y", onnx="LessOrEqual", doc="Whether x <= y, element-wise.",
     example=("ef.less_equal([1, 2], 1)", "Tensor([ True, False])"),
 )  # fmt: skip
 greater = _compare(
-    "greater", onnx="Greater", doc="Whether x > y, element-wise.",
+    "greater", scalar="x > y", onnx="Greater", doc="Whether x > y, element-wise.",
     example=("ef.greater([1, 2], 1)", "Tensor([False,  True])"),
 )  # fmt: skip
 greater_equal = _compare(
-    "greater_equal", onnx="GreaterOrEqual", doc="Whether x >= y, element-wise.",
+    "greater_equal", scalar="x >= y", onnx="GreaterOrEqual", doc="Whether x >= y, element-wise.",
     example=("ef.greater_equal([1, 2], 2)", "Tensor([False,  True])"),
 )  # fmt: skip
 
 logical_and = _compare(
-    "logical_and", onnx="And", doc="Whether both are true (not zero), element-wise.",
+    "logical_and", scalar="logical_and(x, y)", onnx="And", doc="Whether both are true (not zero), element-wise.",
     example=("ef.logical_and([True, False], True)", "Tensor([ True, False])"),
 )  # fmt: skip
 logical_or = _compare(
-    "logical_or", onnx="Or", doc="Whether one of them is true (not zero), element-wise.",
+    "logical_or", scalar="logical_or(x, y)", onnx="Or", doc="Whether one of them is true (not zero), element-wise.",
     example=("ef.logical_or([True, False], False)", "Tensor([ True, False])"),
 )  # fmt: skip
 logical_xor = _compare(
-    "logical_xor", onnx="Xor", doc="Whether exactly one of them is true (not zero), element-wise.",
+    "logical_xor", scalar="logical_xor(x, y)",
+    onnx="Xor", doc="Whether exactly one of them is true (not zero), element-wise.",
     example=("ef.logical_xor([True, False], True)", "Tensor([False,  True])"),
 )  # fmt: skip
 logical_not = _test(
-    "logical_not", onnx="Not", sample_dtype=np.bool_, doc="Whether x is false (zero), element-wise.",
+    "logical_not", scalar="logical_not(x)",
+    onnx="Not", sample_dtype=np.bool_, doc="Whether x is false (zero), element-wise.",
     example=("ef.logical_not([True, False])", "Tensor([False,  True])"),
 )  # fmt: skip
 
 bitwise_and = _integers(
-    "bitwise_and", inputs="x y", onnx="BitwiseAnd", doc="The bits that both integers or booleans have.",
+    "bitwise_and", scalar="x & y", inputs="x y", onnx="BitwiseAnd", doc="The bits that both integers or booleans have.",
     example=("ef.bitwise_and([5, 6], 3)", "Tensor([1, 2])"),
 )  # fmt: skip
 bitwise_or = _integers(
-    "bitwise_or", inputs="x y", onnx="BitwiseOr", doc="The bits that one of the integers or booleans has.",
+    "bitwise_or", scalar="x | y",
+    inputs="x y", onnx="BitwiseOr", doc="The bits that one of the integers or booleans has.",
     example=("ef.bitwise_or([5, 6], 3)", "Tensor([7, 7])"),
 )  # fmt: skip
 bitwise_xor = _integers(
-    "bitwise_xor", inputs="x y", onnx="BitwiseXor", doc="The bits that exactly one of the integers or booleans has.",
+    "bitwise_xor", scalar="x ^ y",
+    inputs="x y", onnx="BitwiseXor", doc="The bits that exactly one of the integers or booleans has.",
     example=("ef.bitwise_xor([5, 6], 3)", "Tensor([6, 5])"),
 )  # fmt: skip
 bitwise_invert = _integers(
-    "bitwise_invert", "invert", onnx="BitwiseNot", doc="The other bits of an integer; not x of a boolean.",
+    "bitwise_invert", "invert", scalar="~x", onnx="BitwiseNot", doc="The other bits of an integer; not x of a boolean.",
     example=("ef.bitwise_invert([5, -1])", "Tensor([-6,  0])"),
 )  # fmt: skip
 bitwise_left_shift = _integers(
@@ -126,19 +130,19 @@ lcm = _integers(
 )  # fmt: skip
 
 isfinite = _test(
-    "isfinite", doc="Whether x is neither infinite nor NaN, element-wise.",
+    "isfinite", scalar="isfinite(x)", doc="Whether x is neither infinite nor NaN, element-wise.",
     example=('ef.isfinite([1.0, float("inf"), float("nan")])', "Tensor([ True, False, False])"),
 )  # fmt: skip
 isinf = _test(
-    "isinf", onnx="IsInf", doc="Whether x is infinite, element-wise.",
+    "isinf", scalar="isinf(x)", onnx="IsInf", doc="Whether x is infinite, element-wise.",
     example=('ef.isinf([1.0, float("inf"), float("nan")])', "Tensor([False,  True, False])"),
 )  # fmt: skip
 isnan = _test(
-    "isnan", onnx="IsNaN", doc="Whether x is not a number, element-wise.",
+    "isnan", scalar="isnan(x)", onnx="IsNaN", doc="Whether x is not a number, element-wise.",
     example=('ef.isnan([1.0, float("inf"), float("nan")])', "Tensor([False, False,  True])"),
 )  # fmt: skip
 signbit = _test(
-    "signbit", doc="Whether the sign of x is negative, that of -0.0 included, element-wise.",
+    "signbit", scalar="signbit(x)", doc="Whether the sign of x is negative, that of -0.0 included, element-wise.",
     example=("ef.signbit([1.0, -0.0])", "Tensor([False,  True])"),
 )  # fmt: skip
 

@@ -39,7 +39,7 @@ def _angle_gradient(g: Tensor, x: Tensor) -> Tensor:
 
 
 real = elementwise(
-    "real", lambda xp, x: getattr(x, "real", x), vjp=lambda g: g, infer=_real_dtype, kinds="fc", flops=0,
+    "real", lambda xp, x: getattr(x, "real", x), scalar="x", vjp=lambda g: g, infer=_real_dtype, kinds="fc", flops=0,
     numpy=("real",),
     doc="Real part, element-wise.", example=("ef.real([1 + 2j, 3.0])", "Tensor([1., 3.])"),
 )  # fmt: skip
@@ -50,13 +50,13 @@ imag = elementwise(
     example=("ef.imag([1 + 2j, 3.0])", "Tensor([2., 0.])"),
 )  # fmt: skip
 conj = elementwise(
-    "conj", "conjugate", vjp=lambda g: conj(g), kinds="fc",
+    "conj", "conjugate", scalar="x", vjp=lambda g: conj(g), kinds="fc",
     doc="Complex conjugate, element-wise.", example=("ef.conj([1 + 2j, 3.0])", "Tensor([1.-2.j, 3.-0.j])"),
 )  # fmt: skip
 conjugate = conj
 
 _angle = elementwise(
-    "angle", _angle_kernel, vjp=_angle_gradient, infer=_angle_rule, kinds="fc",
+    "angle", _angle_kernel, scalar="atan2(0, x)", vjp=_angle_gradient, infer=_angle_rule, kinds="fc",
     domain=(0.3, 2.0), flops=20, doc="Angle of complex numbers.", example=("ef.angle(1j)", "Tensor(1.57079633)"),
 )  # fmt: skip
 

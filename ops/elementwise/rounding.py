@@ -28,23 +28,24 @@ __all__ = [
 ]
 
 floor = elementwise(
-    "floor", vjp=lambda g: g * 0, onnx="Floor", domain=(0.1, 0.9),
+    "floor", scalar="floor(x)", vjp=lambda g: g * 0, onnx="Floor", domain=(0.1, 0.9),
     doc="The largest integer not above x, element-wise. Its gradient is zero.",
     example=("ef.floor([1.5, -1.5])", "Tensor([ 1., -2.])"),
 )  # fmt: skip
 ceil = elementwise(
-    "ceil", vjp=lambda g: g * 0, onnx="Ceil", domain=(0.1, 0.9),
+    "ceil", scalar="ceil(x)", vjp=lambda g: g * 0, onnx="Ceil", domain=(0.1, 0.9),
     doc="The smallest integer not below x, element-wise. Its gradient is zero.",
     example=("ef.ceil([1.5, -1.5])", "Tensor([ 2., -1.])"),
 )  # fmt: skip
 trunc = elementwise(
-    "trunc", vjp=lambda g: g * 0, domain=(0.1, 0.9), numpy=("fix",),
+    "trunc", scalar="trunc(x)", vjp=lambda g: g * 0, domain=(0.1, 0.9), numpy=("fix",),
     doc="x without its fraction, element-wise. Its gradient is zero.",
     example=("ef.trunc([1.5, -1.5])", "Tensor([ 1., -1.])"),
 )  # fmt: skip
 fix = trunc
 rint = elementwise(
-    "rint", vjp=lambda g: g * 0, onnx="Round", kinds="fc", domain=(0.1, 0.4), sample=lambda draw: _sample_rint(draw),
+    "rint", scalar="rint(x)",
+    vjp=lambda g: g * 0, onnx="Round", kinds="fc", domain=(0.1, 0.4), sample=lambda draw: _sample_rint(draw),
     doc="The nearest integer, of two the even one, element-wise, in floating point. Its gradient is zero.",
     example=("ef.rint([0.5, 1.4, 1.5])", "Tensor([0., 1., 2.])"),
 )  # fmt: skip
@@ -127,6 +128,7 @@ _to_greater = Op(
     vjp=(lambda g, x, y: _to_greater(g, x, y), None, None),
     fusion="elementwise",
     flops=4,
+    scalar="where(x > y, g, where(x == y, 0.5 * g, 0))",
 )
 
 
@@ -139,13 +141,15 @@ def _sample_pair(draw: Draw) -> Sample:
 _TIES = "Where both are equal, each gets half of the gradient."
 
 maximum = elementwise(
-    "maximum", vjp=(lambda g, x, y: _to_greater(g, x, y), lambda g, x, y: _to_greater(g, y, x)), inputs="x y",
+    "maximum", scalar="maximum(x, y)",
+    vjp=(lambda g, x, y: _to_greater(g, x, y), lambda g, x, y: _to_greater(g, y, x)), inputs="x y",
     sample=_sample_pair,
     onnx="Max", doc=f"The greater of x and y, element-wise; NaN if one is NaN. {_TIES}",
     example=("ef.maximum([1.0, 3.0], 2.0)", "Tensor([2., 3.])"),
 )  # fmt: skip
 minimum = elementwise(
-    "minimum", vjp=(lambda g, x, y: _to_greater(g, y, x), lambda g, x, y: _to_greater(g, x, y)), inputs="x y",
+    "minimum", scalar="minimum(x, y)",
+    vjp=(lambda g, x, y: _to_greater(g, y, x), lambda g, x, y: _to_greater(g, x, y)), inputs="x y",
     sample=_sample_pair,
     onnx="Min", doc=f"The smaller of x and y, element-wise; NaN if one is NaN. {_TIES}",
     example=("ef.minimum([1.0, 3.0], 2.0)", "Tensor([1., 2.])"),
@@ -158,19 +162,22 @@ def _skip_nan(g: Tensor, x: Any, y: Any, greater: Any, smaller: Any) -> Tensor:
 
 
 fmax = elementwise(
-    "fmax", vjp=(lambda g, x, y: _skip_nan(g, x, y, x, y), lambda g, x, y: _skip_nan(g, y, x, y, x)), inputs="x y",
+    "fmax", scalar="fmax(x, y)",
+    vjp=(lambda g, x, y: _skip_nan(g, x, y, x, y), lambda g, x, y: _skip_nan(g, y, x, y, x)), inputs="x y",
     sample=_sample_pair,
     doc=f"The greater of x and y, element-wise; NaN only if both are NaN. {_TIES}",
     example=('ef.fmax([1.0, float("nan")], 2.0)', "Tensor([2., 2.])"),
 )  # fmt: skip
 fmin = elementwise(
-    "fmin", vjp=(lambda g, x, y: _skip_nan(g, x, y, y, x), lambda g, x, y: _skip_nan(g, y, x, x, y)), inputs="x y",
+    "fmin", scalar="fmin(x, y)",
+    vjp=(lambda g, x, y: _skip_nan(g, x, y, y, x), lambda g, x, y: _skip_nan(g, y, x, x, y)), inputs="x y",
     sample=_sample_pair,
     doc=f"The smaller of x and y, element-wise; NaN only if both are NaN. {_TIES}",
     example=('ef.fmin([1.0, float("nan")], 2.0)', "Tensor([1., 2.])"),
 )  # fmt: skip
 heaviside = elementwise(
-    "heaviside", vjp=(lambda g: g * 0, lambda g, x: where(x == 0, g, 0)), inputs="x y", domain=((0.1, 2), (-2, 2)),
+    "heaviside", scalar="where(x > 0, 1, where(x < 0, 0, where(x == 0, y, x)))",
+    vjp=(lambda g: g * 0, lambda g, x: where(x == 0, g, 0)), inputs="x y", domain=((0.1, 2), (-2, 2)),
     doc="0 where x is negative, y where it is zero, 1 where it is positive. The gradient of x is zero.",
     example=("ef.heaviside([-1.0, 0.0, 2.0], 0.5)", "Tensor([0. , 0.5, 1. ])"),
 )  # fmt: skip

@@ -34,6 +34,7 @@ _where = Op(
     sample=_sample_where,
     vjp=(None, lambda g, condition: _where(condition, g, 0), lambda g, condition: _where(condition, 0, g)),
     fusion="elementwise",
+    scalar="where(condition, x, y)",
     onnx="Where",
     kinds="fc",
 )

@@ -42,55 +42,62 @@ __all__ = [
 _PI = math.pi
 
 sin = elementwise(
-    "sin", vjp=lambda g, x: g * cos(x), onnx="Sin", kinds="fc", flops=10,
+    "sin", scalar="sin(x)", vjp=lambda g, x: g * cos(x), onnx="Sin", kinds="fc", flops=10,
     doc="Sine, element-wise.", example=("ef.sin([0.0, 1.0])", "Tensor([0.        , 0.84147098])"),
 )  # fmt: skip
 cos = elementwise(
-    "cos", vjp=lambda g, x: g * -sin(x), onnx="Cos", kinds="fc", flops=10,
+    "cos", scalar="cos(x)", vjp=lambda g, x: g * -sin(x), onnx="Cos", kinds="fc", flops=10,
     doc="Cosine, element-wise.", example=("ef.cos([0.0, 1.0])", "Tensor([1.        , 0.54030231])"),
 )  # fmt: skip
 tan = elementwise(
-    "tan", vjp=lambda g, out: g * (1 + out * out), onnx="Tan", kinds="fc", domain=(-1.2, 1.2), flops=15,
+    "tan", scalar="tan(x)",
+    vjp=lambda g, out: g * (1 + out * out), onnx="Tan", kinds="fc", domain=(-1.2, 1.2), flops=15,
     doc="Tangent, element-wise.", example=("ef.tan([0.0, 1.0])", "Tensor([0.        , 1.55740772])"),
 )  # fmt: skip
 asin = elementwise(
-    "asin", "arcsin", vjp=lambda g, x: g / sqrt(1 - x * x), onnx="Asin", kinds="fc", domain=(-0.8, 0.8), flops=15,
+    "asin", "arcsin", scalar="asin(x)",
+    vjp=lambda g, x: g / sqrt(1 - x * x), onnx="Asin", kinds="fc", domain=(-0.8, 0.8), flops=15,
     doc="Inverse sine, element-wise.", example=("ef.asin([0.0, 1.0])", "Tensor([0.        , 1.57079633])"),
 )  # fmt: skip
 acos = elementwise(
-    "acos", "arccos", vjp=lambda g, x: -g / sqrt(1 - x * x), onnx="Acos", kinds="fc", domain=(-0.8, 0.8), flops=15,
+    "acos", "arccos", scalar="acos(x)",
+    vjp=lambda g, x: -g / sqrt(1 - x * x), onnx="Acos", kinds="fc", domain=(-0.8, 0.8), flops=15,
     doc="Inverse cosine, element-wise.", example=("ef.acos([1.0, 0.0])", "Tensor([0.        , 1.57079633])"),
 )  # fmt: skip
 atan = elementwise(
-    "atan", "arctan", vjp=lambda g, x: g / (1 + x * x), onnx="Atan", kinds="fc", domain=(0.3, 2), flops=15,
+    "atan", "arctan", scalar="atan(x)",
+    vjp=lambda g, x: g / (1 + x * x), onnx="Atan", kinds="fc", domain=(0.3, 2), flops=15,
     doc="Inverse tangent, element-wise.", example=("ef.atan([0.0, 1.0])", "Tensor([0.        , 0.78539816])"),
 )  # fmt: skip
 sinh = elementwise(
-    "sinh", vjp=lambda g, x: g * cosh(x), onnx="Sinh", kinds="fc", flops=15,
+    "sinh", scalar="sinh(x)", vjp=lambda g, x: g * cosh(x), onnx="Sinh", kinds="fc", flops=15,
     doc="Hyperbolic sine, element-wise.", example=("ef.sinh([0.0, 1.0])", "Tensor([0.        , 1.17520119])"),
 )  # fmt: skip
 cosh = elementwise(
-    "cosh", vjp=lambda g, x: g * sinh(x), onnx="Cosh", kinds="fc", flops=15,
+    "cosh", scalar="cosh(x)", vjp=lambda g, x: g * sinh(x), onnx="Cosh", kinds="fc", flops=15,
     doc="Hyperbolic cosine, element-wise.", example=("ef.cosh([0.0, 1.0])", "Tensor([1.        , 1.54308063])"),
 )  # fmt: skip
 tanh = elementwise(
-    "tanh", vjp=lambda g, out: g * (1 - out * out), onnx="Tanh", kinds="fc", domain=(-1.4, 1.4), flops=10,
+    "tanh", scalar="tanh(x)",
+    vjp=lambda g, out: g * (1 - out * out), onnx="Tanh", kinds="fc", domain=(-1.4, 1.4), flops=10,
     doc="Hyperbolic tangent, element-wise.", example=("ef.tanh([0.0, 1.0])", "Tensor([0.        , 0.76159416])"),
 )  # fmt: skip
 asinh = elementwise(
-    "asinh", "arcsinh", vjp=lambda g, x: g / sqrt(1 + x * x), onnx="Asinh", kinds="fc", domain=(0.3, 2), flops=15,
+    "asinh", "arcsinh", scalar="asinh(x)",
+    vjp=lambda g, x: g / sqrt(1 + x * x), onnx="Asinh", kinds="fc", domain=(0.3, 2), flops=15,
     doc="Inverse hyperbolic sine, element-wise.",
     example=("ef.asinh([0.0, 1.0])", "Tensor([0.        , 0.88137359])"),
 )  # fmt: skip
 acosh = elementwise(
     # Two roots, not that of x * x - 1: so it is precise near 1, and right on the whole complex plane.
-    "acosh", "arccosh", vjp=lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)), onnx="Acosh", kinds="fc",
+    "acosh", "arccosh", scalar="acosh(x)", vjp=lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)), onnx="Acosh", kinds="fc",
     domain=(1.3, 3), flops=15,
     doc="Inverse hyperbolic cosine, element-wise.",
     example=("ef.acosh([1.0, 2.0])", "Tensor([0.       , 1.3169579])"),
 )  # fmt: skip
 atanh = elementwise(
-    "atanh", "arctanh", vjp=lambda g, x: g / (1 - x * x), onnx="Atanh", kinds="fc", domain=(-0.7, 0.7), flops=15,
+    "atanh", "arctanh", scalar="atanh(x)",
+    vjp=lambda g, x: g / (1 - x * x), onnx="Atanh", kinds="fc", domain=(-0.7, 0.7), flops=15,
     doc="Inverse hyperbolic tangent, element-wise.",
     example=("ef.atanh([0.0, 0.5])", "Tensor([0.        , 0.54930614])"),
 )  # fmt: skip
@@ -104,18 +111,19 @@ def _turn(g: Tensor, x: Any, y: Any, side: Any) -> Tensor:
 
 
 atan2 = elementwise(
-    "atan2", "arctan2", vjp=(lambda g, x, y: _turn(g, x, y, y), lambda g, x, y: _turn(g, x, y, -x)), inputs="x y",
+    "atan2", "arctan2", scalar="atan2(x, y)",
+    vjp=(lambda g, x, y: _turn(g, x, y, y), lambda g, x, y: _turn(g, x, y, -x)), inputs="x y",
     domain=(0.3, 2), flops=20,
     doc="The angle of the point whose height is x (the first argument) and whose width is y, element-wise.\n\n"
         "From -π to π. Its gradient at the origin is 0.",
     example=("ef.atan2([1.0, -1.0], [1.0, 0.0])", "Tensor([ 0.78539816, -1.57079633])"),
 )  # fmt: skip
 deg2rad = elementwise(
-    "deg2rad", vjp=lambda g: g * (_PI / 180), numpy=("radians",),
+    "deg2rad", scalar="x * 0.017453292519943295", vjp=lambda g: g * (_PI / 180), numpy=("radians",),
     doc="Radians of an angle in degrees, element-wise.", example=("ef.deg2rad(180.0)", "Tensor(3.14159265)"),
 )  # fmt: skip
 rad2deg = elementwise(
-    "rad2deg", vjp=lambda g: g * (180 / _PI), numpy=("degrees",),
+    "rad2deg", scalar="x * 57.29577951308232", vjp=lambda g: g * (180 / _PI), numpy=("degrees",),
     doc="Degrees of an angle in radians, element-wise.", example=("ef.rad2deg(ef.pi)", "Tensor(180.)"),
 )  # fmt: skip
 
@@ -143,7 +151,8 @@ def _sinc_rule(x: Any) -> Any:
 
 
 sinc = elementwise(
-    "sinc", _sinc_kernel, vjp=_sinc_gradient, infer=_sinc_rule, flops=15, numpy=("sinc",),
+    "sinc", _sinc_kernel, scalar="where(x == 0, 1, sin(x * pi) / (x * pi))",
+    vjp=_sinc_gradient, infer=_sinc_rule, flops=15, numpy=("sinc",),
     doc="sin(πx) / (πx), and 1 at 0, element-wise.",
     example=("ef.sinc([0.0, 0.5])", "Tensor([1.        , 0.63661977])"),
 )  # fmt: skip

@@ -25,20 +25,26 @@ _SMALL = 2048
 _np_matmul = np.matmul
 
 
-def _matmul_on_cpu(x: Any, y: Any) -> Any:
+def _matmul_on_cpu(x: Any, y: Any, out: Any = None) -> Any:
     """Multiply with NumPy, by BLAS whatever the strides: np.matmul leaves it for some of them."""
     try:
         if x.itemsize < 4 and is_low(np.result_type(x.dtype, y.dtype)):
             # In float32: BLAS has no such dtypes, and NumPy's own loops are slow.
             product = _matmul_on_cpu(x.astype(np.float32), y.astype(np.float32))
+            if out is not None:
+                out[...] = product
+                return out
             return product.astype(np.result_type(x.dtype, y.dtype))
         if x.size + y.size <= _SMALL or y.ndim < 2:
-            return _np_matmul(x, y)
+            return _np_matmul(x, y) if out is None else _np_matmul(x, y, out)
         if x.ndim > 2 and y.ndim == 2 and x.shape[-1] == y.shape[0]:
             # One large product rather than one for each matrix of the batch.
             rows = x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
-            return _np_matmul(_blas(rows), _blas(y)).reshape((*x.shape[:-1], y.shape[1]))
-        return _np_matmul(_blas(x), _blas(y))
+            if out is None:
+                return _np_matmul(_blas(rows), _blas(y)).reshape((*x.shape[:-1], y.shape[1]))
+            _np_matmul(_blas(rows), _blas(y), out.reshape((len(rows), y.shape[1])))
+            return out
+        return _np_matmul(_blas(x), _blas(y)) if out is None else _np_matmul(_blas(x), _blas(y), out)
     except (ValueError, AttributeError):
         raise _mismatch(x, y) from None
 
@@ -143,7 +149,7 @@ _matmul = Op(
     onnx="MatMul",
     kinds="fc",
 )
-_matmul.register_kernel("cpu", _matmul_on_cpu)
+_matmul.register_kernel("cpu", _matmul_on_cpu, into=_matmul_on_cpu)
 
 
 def _documented(function: Callable[..., Any]) -> Callable[[Any, Any], Tensor]:

@@ -54,9 +54,11 @@ _relu_gradient = Op(
     sample=_sample_masked,
     vjp=(lambda g, x: _relu_gradient(g, x), None),
     fusion="elementwise",
+    scalar="where(x > 0, g, g * 0)",
 )
 relu = elementwise(
-    "relu", lambda xp, x: xp.maximum(x, 0), infer=same, sample=_sample_away_from_zero, onnx="Relu",
+    "relu", lambda xp, x: xp.maximum(x, 0), scalar="maximum(x, 0)",
+    infer=same, sample=_sample_away_from_zero, onnx="Relu",
     vjp=lambda g, out: _relu_gradient(g, out),
     doc="max(x, 0), element-wise. The gradient at 0 is 0.", example=("ef.nn.relu([-1.0, 2.0])", "Tensor([0., 2.])"),
 )  # fmt: skip
@@ -76,6 +78,7 @@ _leaky_relu = Op(
     sample=lambda draw: Sample(_sample_away_from_zero(draw).inputs, {"slope": 0.1}),
     vjp=lambda g, x, slope: g * where(x > 0, 1.0, slope),
     fusion="elementwise",
+    scalar="where(x > 0, x, x * slope)",
     onnx="LeakyRelu",
 )
 
@@ -130,17 +133,20 @@ def _softplus_kernel(xp: Any, x: Any) -> Any:
 
 
 sigmoid = elementwise(
-    "sigmoid", _sigmoid_kernel, infer=_float_rule, vjp=lambda g, out: g * (out * (1 - out)), flops=12, onnx="Sigmoid",
+    "sigmoid", _sigmoid_kernel, scalar="sigmoid(x)",
+    infer=_float_rule, vjp=lambda g, out: g * (out * (1 - out)), flops=12, onnx="Sigmoid",
     domain=(-4.0, 4.0), doc="1 / (1 + exp(-x)), element-wise, without overflow.",
     example=("ef.nn.sigmoid([0.0, 2.0])", "Tensor([0.5       , 0.88079708])"),
 )  # fmt: skip
 softplus = elementwise(
-    "softplus", _softplus_kernel, infer=_float_rule, vjp=lambda g, x: g * sigmoid(x), flops=20, onnx="Softplus",
+    "softplus", _softplus_kernel, scalar="maximum(x, 0) + log1p(exp(-abs(x)))",
+    infer=_float_rule, vjp=lambda g, x: g * sigmoid(x), flops=20, onnx="Softplus",
     domain=(-4.0, 4.0), doc="log(1 + exp(x)), element-wise, without overflow.",
     example=("ef.nn.softplus([0.0, 1000.0])", "Tensor([6.93147181e-01, 1.00000000e+03])"),
 )  # fmt: skip
 log_sigmoid = elementwise(
     "log_sigmoid", lambda xp, x: -_softplus_kernel(xp, -floating(xp, x)), infer=_float_rule,
+    scalar="minimum(x, 0) - log1p(exp(-abs(x)))",
     vjp=lambda g, x: g * sigmoid(-x), flops=20, domain=(-4.0, 4.0),
     doc="log(sigmoid(x)), element-wise, without overflow.",
     example=("ef.nn.log_sigmoid([0.0, -1000.0])", "Tensor([-6.93147181e-01, -1.00000000e+03])"),
@@ -162,7 +168,7 @@ def _silu_vjp(g: Tensor, x: Tensor) -> Tensor:
 
 
 silu = elementwise(
-    "silu", _silu_kernel, infer=_float_rule, vjp=_silu_vjp, flops=14, domain=(-4.0, 4.0),
+    "silu", _silu_kernel, scalar="x * sigmoid(x)", infer=_float_rule, vjp=_silu_vjp, flops=14, domain=(-4.0, 4.0),
     doc="x * sigmoid(x), element-wise (the sigmoid-weighted linear unit, also called swish).\n\n"
     "Elfwing, Uchibe and Doya, \"Sigmoid-weighted linear units for neural network function approximation in "
     "reinforcement learning\", 2017.",
@@ -185,6 +191,7 @@ _elu = Op(
     vjp=lambda g, x, out, alpha: g * where(x > 0, 1.0, out + alpha),
     fusion="elementwise",
     flops=12,
+    scalar="where(x > 0, x, alpha * expm1(minimum(x, 0)))",
     onnx="Elu",
 )
 
@@ -291,7 +298,11 @@ def _tanh(x: Tensor) -> Tensor:
     return sigmoid(x * 2) * 2 - 1
 
 
-def _unary(name: str, kernel: Any, vjp: Any, onnx: str | None, flops: float) -> Any:
+_ERF = f"erf(x * {_ROOT})"
+_TANH = f"tanh((x * x * {_SCALE * _CUBE} + {_SCALE}) * x)"
+
+
+def _unary(name: str, kernel: Any, vjp: Any, onnx: str | None, flops: float, scalar: str) -> Any:
     op = Op(
         name,
         kernel,
@@ -301,6 +312,7 @@ def _unary(name: str, kernel: Any, vjp: Any, onnx: str | None, flops: float) -> 
         vjp=vjp,
         fusion="elementwise",
         flops=flops,
+        scalar=scalar,
         onnx=onnx,
     )
     op.register_kernel("cpu", in_pieces(kernel))
@@ -308,11 +320,17 @@ def _unary(name: str, kernel: Any, vjp: Any, onnx: str | None, flops: float) -> 
 
 
 _gelu_slope = _unary(
-    "gelu_slope", _gelu_slope_kernel, lambda g, x: g * (exp(x * x * -0.5) * _DENSITY * (2 - x * x)), None, 40
+    "gelu_slope", _gelu_slope_kernel, lambda g, x: g * (exp(x * x * -0.5) * _DENSITY * (2 - x * x)), None, 40,
+    f"({_ERF} + 1) * 0.5 + exp(x * x * -0.5) * x * {_DENSITY}",
+)  # fmt: skip
+_gelu_tanh_slope = _unary(
+    "gelu_tanh_slope", _gelu_tanh_slope_kernel, _gelu_tanh_curvature, None, 24,
+    f"((x * x * {3 * _SCALE * _CUBE} + {_SCALE}) * x * (1 - {_TANH} * {_TANH}) + {_TANH} + 1) * 0.5",
+)  # fmt: skip
+_gelu = _unary("gelu", _gelu_kernel, lambda g, x: g * _gelu_slope(x), "Gelu", 34, f"({_ERF} + 1) * x * 0.5")
+_gelu_tanh = _unary(
+    "gelu_tanh", _gelu_tanh_kernel, lambda g, x: g * _gelu_tanh_slope(x), "Gelu", 18, f"({_TANH} + 1) * x * 0.5"
 )
-_gelu_tanh_slope = _unary("gelu_tanh_slope", _gelu_tanh_slope_kernel, _gelu_tanh_curvature, None, 24)
-_gelu = _unary("gelu", _gelu_kernel, lambda g, x: g * _gelu_slope(x), "Gelu", 34)
-_gelu_tanh = _unary("gelu_tanh", _gelu_tanh_kernel, lambda g, x: g * _gelu_tanh_slope(x), "Gelu", 18)
 
 
 def gelu(x: Any, approximate: bool = False) -> Tensor:

@@ -6,10 +6,10 @@ library the kernel is not mirrored: what is called convolution is a correlation.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from eagerflow.core import Tensor, convert
+from eagerflow.core.dims import index
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.networks.convolution_ops import Pair, convolve2d, input_gradient
@@ -23,10 +23,10 @@ def several(value: Any, count: int, what: str, name: str, least: int = 1) -> tup
     """Return one integer for each axis, from one integer or one for each."""
     try:
         items = tuple(value) if isinstance(value, tuple | list) else (value,) * count
-        numbers = tuple(operator.index(item) for item in items)
+        numbers = tuple([index(item) for item in items])
     except TypeError:
         raise DTypeError(f"{name}: {what} holds integers, got {value!r}\n  at {user_line()}") from None
-    if len(numbers) != count or min(numbers) < least:
+    if len(numbers) != count or any(number < least for number in numbers):
         raise ShapeError(
             f"{name}: {what} is an integer or {count} of them, {least} or more, got {value!r}\n  at {user_line()}"
         )
@@ -264,7 +264,7 @@ def _transposed(
         raise ShapeError(
             f"{name}: output_padding is smaller than the stride or the dilation, got {extra}\n  at {user_line()}"
         )
-    if min(size) < 0:
+    if any(side < 0 for side in size):
         raise ShapeError(f"{name}: the padding {padding} leaves nothing of the result\n  at {user_line()}")
     if axes == 1:
         x = x.reshape(*x.shape[:2], 1, x.shape[2])

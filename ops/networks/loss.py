@@ -181,6 +181,7 @@ _binary = elementwise(
     vjp=(lambda g, x, y: g * (sigmoid(x) - y), lambda g, x: -(g * x)),
     domain=((-3.0, 3.0), (0.05, 0.95)),
     flops=24,
+    scalar="maximum(x, 0) - x * y + log1p(exp(-abs(x)))",
     doc="",
     example=("", ""),
 )

@@ -62,6 +62,10 @@ def _extreme_jvp(t: Tensor, x: Tensor, out: Tensor, axis: tuple[int, ...], keepd
     return (t * _ties(x, out, axis=axis)).sum(axis=axis, keepdims=keepdims)
 
 
+def _into(reduce: Any) -> Callable[..., Any]:
+    return lambda x, out, *, axis, keepdims: reduce(x, axis, None, out, keepdims)
+
+
 def _extreme(name: str, ufunc: np.ufunc, onnx: str) -> Callable[[Any, Any, Any], Tensor]:
     op = Op(
         name,
@@ -75,7 +79,7 @@ def _extreme(name: str, ufunc: np.ufunc, onnx: str) -> Callable[[Any, Any, Any],
         fusion="reduction",
         onnx=onnx,
     )
-    op.register_kernel("cpu", ufunc.reduce)
+    op.register_kernel("cpu", ufunc.reduce, into=_into(ufunc.reduce))
     return reducer(op)
 
 
@@ -319,7 +323,7 @@ def _truth(name: str, ufunc: np.ufunc) -> Op:
         batch=along("axis"),
         fusion="reduction",
     )
-    op.register_kernel("cpu", ufunc.reduce)
+    op.register_kernel("cpu", ufunc.reduce, into=_into(ufunc.reduce))
     return op
 
 

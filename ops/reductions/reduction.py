@@ -138,6 +138,18 @@ def _widely(reduce: Any) -> Callable[..., Any]:
     return kernel
 
 
+def reducing_into(reduce: Any) -> Callable[..., Any]:
+    """Return a reduction of a ufunc into an array that is given."""
+
+    def into(x: Any, out: Any, *, axis: tuple[int, ...], keepdims: bool) -> None:
+        if x.itemsize < 4 and is_low(x.dtype):
+            out[...] = reduce(x, axis, np.float32, None, keepdims)
+        else:
+            reduce(x, axis, None, out, keepdims)
+
+    return into
+
+
 _sum = Op(
     "sum",
     lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
@@ -151,7 +163,7 @@ _sum = Op(
     onnx="ReduceSum",
     kinds="fc",
 )
-_sum.register_kernel("cpu", _widely(np.add.reduce))
+_sum.register_kernel("cpu", _widely(np.add.reduce), into=reducing_into(np.add.reduce))
 
 _reduce_sum = reducer(_sum, np.add.reduce)
 
@@ -241,7 +253,7 @@ _prod = Op(
     onnx="ReduceProd",
     kinds="fc",
 )
-_prod.register_kernel("cpu", _widely(np.multiply.reduce))
+_prod.register_kernel("cpu", _widely(np.multiply.reduce), into=reducing_into(np.multiply.reduce))
 
 _reduce_prod = reducer(_prod, np.multiply.reduce)
 

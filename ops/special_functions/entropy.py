@@ -29,13 +29,15 @@ def _xlog1py(xp: Any, x: Any, y: Any) -> Any:
 
 
 xlogy = elementwise(
-    "xlogy", _xlogy, inputs="x y", infer=float_rule, flops=12, domain=((-2.0, 2.0), (0.3, 2.0)),
+    "xlogy", _xlogy, scalar="where((x == 0) & (y == y), 0, x * log(y))",
+    inputs="x y", infer=float_rule, flops=12, domain=((-2.0, 2.0), (0.3, 2.0)),
     vjp=(lambda g, x, y: g * log(_away(y, x, y)), lambda g, x, y: g * (x / _away(y, x, y))),
     doc="x log(y), element-wise, and 0 where x is 0. Both gradients at (0, 0) are 0.",
     example=("ef.special.xlogy([0.0, 2.0], [0.0, 1.0])", "Tensor([0., 0.])"),
 )  # fmt: skip
 xlog1py = elementwise(
-    "xlog1py", _xlog1py, inputs="x y", infer=float_rule, flops=12, domain=((-2.0, 2.0), (-0.6, 2.0)),
+    "xlog1py", _xlog1py, scalar="where((x == 0) & (y == y), 0, x * log1p(y))",
+    inputs="x y", infer=float_rule, flops=12, domain=((-2.0, 2.0), (-0.6, 2.0)),
     vjp=(
         lambda g, x, y: g * log1p(where((x == 0) & (y == -1), 0.0, y)),
         lambda g, x, y: g * (x / _away(1 + y, x, 1 + y)),
@@ -63,13 +65,19 @@ def _kl_div(xp: Any, x: Any, y: Any) -> Any:
     return _rel_entr(xp, x, y) - x + y
 
 
+_TERM = (
+    "where((x > 0) & (y > 0), x * log(x / y), "
+    "where((x == 0) & (y >= 0), 0, where(x == x, where(y == y, inf, nan), nan)))"
+)
 entr = elementwise(
-    "entr", _entr, infer=float_rule, flops=12, domain=(0.2, 2.0), vjp=lambda g, x: g * (-1 - log(x)),
+    "entr", _entr, scalar="where(x > 0, 0 - x * log(x), where(x == 0, 0, where(x < 0, -inf, x)))",
+    infer=float_rule, flops=12, domain=(0.2, 2.0), vjp=lambda g, x: g * (-1 - log(x)),
     doc="-x log(x), element-wise: a term of an entropy; 0 at 0, where the gradient is infinite, and -inf below.",
     example=("ef.special.entr([0.0, 0.5, 1.0])", "Tensor([0.        , 0.34657359, 0.        ])"),
 )  # fmt: skip
 rel_entr = elementwise(
-    "rel_entr", _rel_entr, inputs="x y", infer=float_rule, flops=14, domain=((0.3, 2.0), (0.3, 2.0)),
+    "rel_entr", _rel_entr, scalar=_TERM,
+    inputs="x y", infer=float_rule, flops=14, domain=((0.3, 2.0), (0.3, 2.0)),
     vjp=(
         lambda g, x, y: g * (log(_away(x, x, y) / _away(y, x, y)) + where((x == 0) & (y == 0), 0.0, 1.0)),
         lambda g, x, y: -(g * (x / _away(y, x, y))),
@@ -79,7 +87,8 @@ rel_entr = elementwise(
     example=("ef.special.rel_entr([0.0, 0.5], [0.5, 0.25])", "Tensor([0.        , 0.34657359])"),
 )  # fmt: skip
 kl_div = elementwise(
-    "kl_div", _kl_div, inputs="x y", infer=float_rule, flops=16, domain=((0.3, 2.0), (0.3, 2.0)),
+    "kl_div", _kl_div, scalar=f"{_TERM} - x + y",
+    inputs="x y", infer=float_rule, flops=16, domain=((0.3, 2.0), (0.3, 2.0)),
     vjp=(
         lambda g, x, y: g * log(_away(x, x, y) / _away(y, x, y)),
         lambda g, x, y: g * (1 - _away(x, x, y) / _away(y, x, y)),
@@ -99,7 +108,8 @@ def _logit(xp: Any, x: Any) -> Any:
 
 
 logit = elementwise(
-    "logit", _logit, infer=float_rule, flops=14, domain=(0.1, 0.9), vjp=lambda g, x: g / (x * (1 - x)),
+    "logit", _logit, scalar="where(abs(x - 0.5) < 0.25, 2 * atanh(2 * x - 1), log(x / (1 - x)))",
+    infer=float_rule, flops=14, domain=(0.1, 0.9), vjp=lambda g, x: g / (x * (1 - x)),
     doc="log(x / (1 - x)), element-wise, the inverse of `expit`: infinite at 0 and 1, NaN outside.",
     example=("ef.special.logit([0.5, 0.75])", "Tensor([0.        , 1.09861229])"),
 )  # fmt: skip

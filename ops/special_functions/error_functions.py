@@ -128,12 +128,12 @@ def _bell(g: Tensor, x: Tensor) -> Tensor:
 
 
 erf = elementwise(
-    "erf", _erf, infer=ufunc_rule("exp"), vjp=_bell, flops=30, onnx="Erf",
+    "erf", _erf, scalar="erf(x)", infer=ufunc_rule("exp"), vjp=_bell, flops=30, onnx="Erf",
     doc="Error function 2/√π ∫₀ˣ exp(-t²) dt, element-wise; accurate to rounding (Cody, Math. Comp. 23, 1969).",
     example=("ef.erf([0.0, 1.0])", "Tensor([0.        , 0.84270079])"),
 )  # fmt: skip
 erfc = elementwise(
-    "erfc", _erfc, infer=ufunc_rule("exp"), vjp=lambda g, x: -_bell(g, x), flops=30,
+    "erfc", _erfc, scalar="erfc(x)", infer=ufunc_rule("exp"), vjp=lambda g, x: -_bell(g, x), flops=30,
     doc="Complement 1 - erf(x) of the error function, element-wise, without loss of digits for large x.",
     example=("ef.erfc([0.0, 10.0])", "Tensor([1.00000000e+00, 2.08848758e-45])"),
 )  # fmt: skip
