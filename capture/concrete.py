@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +11,16 @@ import numpy as np
 from eagerflow.capture.differentiation import Differentiated
 from eagerflow.capture.executable import Executable
 from eagerflow.capture.graph import Graph
-from eagerflow.capture.signature import Call
+from eagerflow.capture.page import write
+from eagerflow.capture.plan import Memory, Plan
+from eagerflow.capture.profile import Profile, unchanged
+from eagerflow.capture.signature import Call, TensorKey
+from eagerflow.capture.view import view_of
 from eagerflow.core import Tensor, is_inexact, wrap
 from eagerflow.core.dims import unify
+from eagerflow.core.explain import user_line
 from eagerflow.core.record import active, recorders
+from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 
 
 class Result(NamedTuple):
@@ -46,10 +52,12 @@ class ConcreteFunction:
         self._structure = structure
         self._results_structure = results_structure
         self._results: list[Result] = results
+        self.bind: Callable[..., Call] | None = None  # how the function puts arguments in order
         self._lock = threading.Lock()
         self._executable = Executable(graph)
         self._devices = [value.device for value in graph.outputs]
         self._variables = [v for v in graph.variables() if v.trainable or is_inexact(v.dtype)]
+        self._profile: Profile | None = None
         self._differentiated: dict[Any, Differentiated] = {}
 
     def refuses(self, call: Call) -> str | None:
@@ -92,6 +100,111 @@ class ConcreteFunction:
             if made is None:
                 made = self._differentiated[key] = Differentiated(self.graph, tuple(positions), variables)
         return made.run(inputs, tuple(records))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the graph on arguments like those that it was captured for.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            They are others.
+        """
+        return self.run(self._fitting(args, kwargs))
+
+    def _fitting(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        call = Call(args, kwargs, self.name) if self.bind is None else self.bind(args, kwargs)
+        if call.structure != self._structure:
+            raise ArgumentError(
+                f"{self.name}: captured for arguments {self._structure}, got {call.structure}\n  at {user_line()}"
+            )
+        for mine, given in zip(self._keys, call.keys, strict=True):
+            if not (mine.serves(given) if isinstance(mine, TensorKey) else mine == given):
+                same = isinstance(given, TensorKey) and given.dtype == getattr(mine, "dtype", None)
+                kind = ShapeError if same else DTypeError
+                raise kind(f"{self.name}: captured for {mine!r}, got {given!r}\n  at {user_line()}")
+        refused = self.refuses(call)
+        if refused is not None:
+            raise ShapeError(f"{self.name}: captured for lengths with {refused}\n  at {user_line()}")
+        return call
+
+    @property
+    def optimized_graph(self) -> Graph:
+        """The graph that runs: what the passes made of `graph`."""
+        return self._executable.graph
+
+    @property
+    def source(self) -> str:
+        """The Python that runs, for the lengths of the last call (or those seen while capturing)."""
+        return self._last_plan().source
+
+    def _last_plan(self) -> Plan:
+        return self._executable.last or self._executable.plan()
+
+    def memory(self) -> Memory:
+        """Return how many bytes of buffers the last plan needs, with and without using them again.
+
+        Returns
+        -------
+        Memory
+            ``peak``, ``without_reuse`` and ``results``, in bytes.
+
+        Examples
+        --------
+        >>> import eagerflow as ef
+        >>> f = ef.function(lambda x, w: ef.sum((x @ w) @ w @ w))
+        >>> f.get_concrete_function(ef.TensorSpec([8, 8]), ef.TensorSpec([8, 8])).memory()
+        Memory(peak=1024, without_reuse=1544, results=8)
+        """
+        return self._last_plan().memory
+
+    def profile(self, *args: Any, repeat: int = 5, **kwargs: Any) -> Profile:
+        """Run with a clock at every node; Variables and random generators are as before afterwards.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As in a call. Callbacks are called in every run.
+        repeat : int
+            Number of runs; of each node the least time counts.
+
+        Returns
+        -------
+        Profile
+            Seconds by node; its text is a table of the slowest.
+
+        Examples
+        --------
+        >>> import eagerflow as ef
+        >>> f = ef.function(lambda x: ef.sum(x @ x))
+        >>> x = ef.ones((64, 64))
+        >>> profile = f.get_concrete_function(x).profile(x)
+        >>> profile.total > 0
+        True
+        """
+        call = self._fitting(args, kwargs)
+        arrays = call.arrays()
+        plan = self._executable.plan(arrays)
+        with unchanged(self.graph):
+            self._profile = Profile(self.name, plan.profile(arrays, repeat))
+        return self._profile
+
+    def save_html(self, path: Any) -> None:
+        """Write a page that shows the graph, its memory and, after `profile`, the time of each node.
+
+        Parameters
+        ----------
+        path : str or path
+            Of the file; it opens in any browser and needs nothing else.
+
+        Examples
+        --------
+        >>> import eagerflow as ef
+        >>> f = ef.function(lambda x: ef.sum(x * x))
+        >>> f.get_concrete_function(ef.ones(3)).save_html("/tmp/graph.html")  # doctest: +SKIP
+        """
+        plan = self._last_plan()
+        times = {} if self._profile is None else self._profile.times
+        write(path, view_of(plan, times))
 
     def _pack(self, tensors: Sequence[Tensor]) -> Any:
         leaves = [_fresh(r.fixed) if r.index is None else tensors[r.index] for r in self._results]

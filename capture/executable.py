@@ -31,6 +31,7 @@ class Executable:
         self._lock = threading.Lock()
         self._symbolic = any(type(side) is not int for value in graph.inputs for side in value.shape)
         self._plan: Plan | None = None
+        self.last: Plan | None = None  # the plan of the last call
 
     @property
     def graph(self) -> Graph:
@@ -44,7 +45,7 @@ class Executable:
         if not self._symbolic:
             if self._plan is None:
                 with self._lock:
-                    self._plan = self._plan or Plan(self.graph, {})
+                    self._plan = self.last = self._plan or Plan(self.graph, {})
             return self._plan
         if lengths is None:
             lengths = hints_of(self.captured) if arrays is None else lengths_of(self.captured, arrays)
@@ -54,6 +55,7 @@ class Executable:
             with self._lock:
                 plan = self._plans.get(key) or Plan(self.graph, lengths)
                 self._plans[key] = plan
+        self.last = plan
         return plan
 
     def run(self, arrays: Sequence[Any], lengths: dict[str, int] | None = None) -> list[Any]:

@@ -211,7 +211,9 @@ class Function:
         self._check_outside(watch, before, trace)
         indices = iter(range(len(tensors)))
         results = [Result(next(indices), None) if isinstance(x, Tensor) else Result(None, x) for x in found]
-        return ConcreteFunction(self._name, graph, keys, call.structure, structure, results), trace.variables
+        concrete = ConcreteFunction(self._name, graph, keys, call.structure, structure, results)
+        concrete.bind = self._call
+        return concrete, trace.variables
 
     def _check_arguments(self, call: Call, args: Any, kwargs: Any) -> None:
         tree: Any = (args, kwargs)

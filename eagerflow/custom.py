@@ -183,8 +183,4 @@ def _checked(gradient: Any, shape: tuple[int, ...], name: str) -> Tensor:
             f"for an argument of shape {shape}"
         )
     result = result.conj() if result.dtype.kind == "c" else result
-    return result if result.shape == shape else result + wrap(_zeros(result, shape), result.device)
-
-
-def _zeros(like: Tensor, shape: tuple[int, ...]) -> Any:
-    return like.device.kind.namespace.zeros(shape, like.dtype)
+    return result if result.shape == shape else result + filled(0, shape, result.dtype, result.device)

@@ -47,14 +47,21 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
-        self.call("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.session = None
+        try:
+            self.call("Browser.close")
+            self.process.wait(10)
+        except (RuntimeError, OSError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             pipe.close()
@@ -84,7 +91,9 @@ class Browser:
             ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, end - time.monotonic()))
             part = os.read(self.process.stdout.fileno(), 1 << 20) if ready else b""
             if not part:
-                raise RuntimeError("the browser does not answer" if self.process.poll() is None else "the browser ended")
+                raise RuntimeError(
+                    "the browser does not answer" if self.process.poll() is None else "the browser ended"
+                )
             self.waiting += part
         first, _, self.waiting = self.waiting.partition(b"\0")
         message: dict[str, Any] = json.loads(first)

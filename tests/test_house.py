@@ -163,6 +163,7 @@ def test_the_wheel_holds_one_package_with_real_folders(built: Path, where: str, 
         for part in ("ops", "devices", "capture", "core"):
             assert f"eagerflow/{part}/__init__.py" in names
         assert "eagerflow/py.typed" in names
+        assert "eagerflow/capture/page/page.html" in names
         assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"eagerflow"}
         held = {name for name in names if name.endswith(".py")}
         assert held == {str(path.relative_to(ROOT)) for path in MODULES.values()}

@@ -121,7 +121,9 @@ class _Listing:
                 "inputs": [self.shown[x] if isinstance(x, Value) else _text(x) for x in node.inputs],
                 "outputs": [self.output(value) for value in node.outputs],
                 "after": [self.number[other] for other in node.control if other in self.number],
-                "attrs": {k: _text(v) for k, v in node.attrs.items() if not (k.startswith("_") or isinstance(v, Graph))},
+                "attrs": {
+                    k: _text(v) for k, v in node.attrs.items() if not (k.startswith("_") or isinstance(v, Graph))
+                },
                 "flops": flops,
                 "bytes": moved,
                 "time": _finite(self.view.times.get(node)),
@@ -139,7 +141,9 @@ class _Listing:
             self.shown[taken] = self.shown[given] if isinstance(given, Value) else [number, -1]
             self.made[taken] = self.made[given] if isinstance(given, Value) else None
         self.add(inner, number)
-        self.nodes[number]["unfused"] = _sum(self.nodes[self.number[n]]["bytes"] for n in inner.nodes if n in self.number)
+        self.nodes[number]["unfused"] = _sum(
+            self.nodes[self.number[n]]["bytes"] for n in inner.nodes if n in self.number
+        )
         for value, result in zip(node.outputs, inner.outputs, strict=True):
             self.made[value] = self.made[result]
 

@@ -185,8 +185,10 @@ function dress(thing) {
 function fit(whole = true) {
   const { clientWidth, clientHeight } = canvas;
   const k = Math.min(1, (clientWidth - 48) / Math.max(scene.w, 1), (clientHeight - 72) / Math.max(scene.h, 1));
-  camera.k = Math.max(k, whole ? 0.02 : 0.55);
-  camera.x = (clientWidth - scene.w * camera.k) / 2;
+  camera.k = Math.max(k, whole ? 0.003 : 0.55);
+  const first = scene.boxes.reduce((best, it) => (best && best.top <= it.top ? best : it), null);
+  const middle = scene.w * camera.k > clientWidth && first && !isFolder(first) ? first.left + first.w / 2 : scene.w / 2;
+  camera.x = clientWidth / 2 - middle * camera.k;
   camera.y = Math.max(24, (clientHeight - 24 - scene.h * camera.k) / 2);
   lookSoon();
 }
@@ -202,7 +204,7 @@ function reveal(it) {
 }
 
 function zoom(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
-  const k = Math.min(3, Math.max(0.02, camera.k * factor));
+  const k = Math.min(3, Math.max(0.003, camera.k * factor));
   camera.x = x - ((x - camera.x) * k) / camera.k;
   camera.y = y - ((y - camera.y) * k) / camera.k;
   camera.k = k;

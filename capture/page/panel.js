@@ -19,7 +19,7 @@ function showPanel() {
 }
 
 function heading(it, kind, text) {
-  const crumbs = ancestors(it).map((scope) => [link(scope, scope.kind === "fused" ? "fused" : scope.label), el("span", {}, "/")]);
+  const crumbs = ancestors(it).map((scope, i) => [i ? el("span", {}, "/") : null, link(scope)]);
   return el("div", { class: "heading", style: `--c: var(--${it.kind}, var(--opaque))` },
     crumbs.length ? el("p", { class: "crumbs" }, crumbs) : null,
     el("h2", {}, text), el("p", { class: "kind" }, kind));

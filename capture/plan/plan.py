@@ -50,6 +50,8 @@ class Plan:
         The Python that runs.
     buffers : Buffers
         The memory that values share.
+    places : dict
+        Per value the number of its buffer, or what else holds it: ``input``, ``variable``, ``constant``, ``output``, ``new``.
     memory : Memory
         How much it is.
     """
@@ -62,6 +64,7 @@ class Plan:
         writer = self._written()
         self.source, self.buffers = writer.source, writer.buffers
         self.memory = Memory(*writer.memory)
+        self.places = writer.places()
         self._lines, self._names = writer.lines, writer.names
         self._setup, self._run = writer.functions()
         self._pool: list[Any] = []

@@ -70,6 +70,18 @@ class Writer:
         """Bytes with reuse, without, and of results."""
         return self.buffers.size, self._whole, self._results
 
+    def places(self) -> dict[Value, int | str]:
+        """Return where each value lies: the number of a buffer, or what else holds it."""
+        named = {"parameter": "input", "result": "output", "view": "new", "view of buffer": "new"}
+        found: dict[Value, int | str] = {value: named.get(kind, kind) for value, kind in self._kinds.items()}
+        for buffer in self.buffers.all:
+            found.update({value: buffer.index for value, _, _ in buffer.lives})
+        for value, roots in self.lives.roots.items():
+            if found.get(value) == "new" and len(roots) == 1:
+                (root,) = roots
+                found[value] = found.get(root, "new")
+        return found
+
     def functions(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Return what makes a workspace, and what runs the plan in one."""
         setup = ["def setup():", "    memory = allocate(buffers)", *[f"    {line}" for line in self._before]]

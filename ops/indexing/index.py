@@ -188,4 +188,4 @@ def slice_length(item: slice, length: Any) -> Any:
 
     start, stop = bound(item.start, low if step > 0 else high), bound(item.stop, high if step > 0 else low)
     count = stop - start if step > 0 else start - stop
-    return (count + abs(step) - 1) // abs(step) if count > 0 else 0
+    return (count + abs(step) - 1) // abs(step) if count >= 0 else 0
