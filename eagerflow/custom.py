@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from eagerflow.core import ArrayMethods, Tensor, convert, wrap
+from eagerflow.core import ArrayMethods, Tensor, convert
 from eagerflow.core.batching import Batching, repeated
 from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
 from eagerflow.core.explain import user_line
 from eagerflow.core.forward import ForwardLevel, transpose
 from eagerflow.core.record import Record
+from eagerflow.core.tensor import filled
 from eagerflow.core.traced import innermost
 from eagerflow.errors import GradientError
 from eagerflow.gradients import Function

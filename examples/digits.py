@@ -1,16 +1,45 @@
-"""Train a small convolutional network on real handwritten digits, and look at what it gets wrong."""
+"""Train a small convolutional network on real handwritten digits, eagerly and captured side by side."""
 
 import argparse
-import math
+import time
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
+from digits_picture import plot
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 import eagerflow as ef
 from eagerflow import nn
+
+
+class Training:
+    def __init__(self, train_x: ef.Tensor, train_y: ef.Tensor, steps: int, seed: int, captured: bool) -> None:
+        ef.random.seed(seed)  # all start from the same weights
+        model = nn.Sequential(
+            *(nn.Conv2D(1, 32, 3, padding="same"), nn.BatchNorm(32), nn.relu),
+            *(nn.Conv2D(32, 64, 3, padding="same"), nn.BatchNorm(64), nn.relu, nn.MaxPool2D(2)),
+            *(nn.Flatten(), nn.Dropout(0.4), nn.Linear(64 * 4 * 4, 10)),
+        )
+        optimizer = ef.optim.Adam(model, learning_rate=lambda step: 3e-3 * (1 - step / steps))
+
+        def step(batch: ef.Tensor) -> ef.Tensor:
+            with ef.GradientTape() as tape:
+                loss = nn.softmax_cross_entropy(model(train_x[batch]), train_y[batch]).mean()
+            optimizer.apply(tape.gradient(loss, model.trainable_variables))
+            return loss
+
+        self.model, self.step = model, ef.function(step) if captured else step
+        self.losses, self.accuracies, self.seconds = [], [], []
+
+    def epoch(self, batches: list, seed: int, test_x: np.ndarray, test_y: np.ndarray) -> None:
+        ef.random.seed(seed)  # all drop the same
+        start = time.perf_counter()
+        self.losses.append(np.mean([self.step(batch).item() for batch in batches]))
+        self.seconds.append(time.perf_counter() - start)
+        self.predicted = self.model.eval()(test_x).argmax(axis=1).numpy()
+        self.model.train()
+        self.accuracies.append(np.mean(self.predicted == test_y))
 
 
 def main() -> None:
@@ -20,60 +49,32 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("out"), help="folder for the weights and the picture")
     options = parser.parse_args()
     ef.set_default_dtype("float32")
-    ef.random.seed(options.seed)
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))  # the same split whatever the seed
     images, labels = digits.images[order, None].astype("float32") / 16, digits.target[order]
-    held_out = len(labels) // 5
-    test_x, test_y, train_x, train_y = images[:held_out], labels[:held_out], images[held_out:], labels[held_out:]
-
-    model = nn.Sequential(
-        *(nn.Conv2D(1, 32, 3, padding="same"), nn.BatchNorm(32), nn.relu),
-        *(nn.Conv2D(32, 64, 3, padding="same"), nn.BatchNorm(64), nn.relu, nn.MaxPool2D(2)),
-        *(nn.Flatten(), nn.Dropout(0.4), nn.Linear(64 * 4 * 4, 10)),
-    )
-    print(model)
-    steps = len(train_y) // 64
-    optimizer = ef.optim.Adam(model, learning_rate=lambda step: 3e-3 * (1 - step / (options.epochs * steps)))
-    losses, accuracies = [], []
-    with tqdm(total=options.epochs * steps, desc="training", unit="step") as bar:
-        for _ in range(options.epochs):
-            loss_of_epoch = 0.0
-            for batch in np.split(ef.random.permutation(len(train_y)).numpy()[: steps * 64], steps):
-                with ef.GradientTape() as tape:
-                    loss = nn.softmax_cross_entropy(model(train_x[batch]), train_y[batch]).mean()
-                optimizer.apply(tape.gradient(loss, model.trainable_variables))
-                loss_of_epoch += loss.item() / steps
-                bar.update()
-            predicted = model.eval()(test_x).argmax(axis=1).numpy()
-            model.train()
-            losses.append(loss_of_epoch)
-            accuracies.append(float(np.mean(predicted == test_y)))
-            bar.set_postfix(loss=f"{loss_of_epoch:.4f}", accuracy=f"{accuracies[-1]:.2%}")
+    (test_x, train_x), (test_y, train_y) = (np.split(x, [len(order) // 5]) for x in (images, labels))
+    count = len(train_y) // 64
+    given = ef.asarray(train_x), ef.asarray(train_y), options.epochs * count, options.seed
+    runs = {"eager": Training(*given, captured=False), "captured": Training(*given, captured=True)}
+    print(runs["eager"].model)
+    for epoch in (bar := tqdm(range(options.epochs), desc="training", unit="epoch")):
+        drawn = np.random.default_rng((options.seed, epoch)).permutation(len(train_y))[: count * 64]
+        batches = [ef.asarray(batch) for batch in np.split(drawn, count)]
+        for run in runs.values():
+            run.epoch(batches, options.seed + epoch, test_x, test_y)
+        told = [f"{name}: loss {run.losses[-1]:.6f} in {run.seconds[-1]:5.2f} s" for name, run in runs.items()]
+        bar.write(f"epoch {epoch + 1:2}  {'   '.join(told)}")
+        bar.set_postfix(loss=f"{run.losses[-1]:.4f}", accuracy=f"{run.accuracies[-1]:.2%}")
 
     options.output.mkdir(parents=True, exist_ok=True)
     weights, picture = options.output.resolve() / "digits.safetensors", options.output.resolve() / "digits.png"
-    ef.save_weights(weights, model)
-    plot(losses, accuracies, test_x, test_y, predicted).savefig(picture, dpi=130)
-    print(f"held-out accuracy {accuracies[-1]:.2%}\nweights: {weights}\npicture: {picture}")
-
-
-def plot(losses: list, accuracies: list, images: np.ndarray, labels: np.ndarray, predicted: np.ndarray) -> Figure:
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.2, 1))[0]
-    curves = {"training loss (nats)": np.array(losses), "held-out accuracy (%)": 100 * np.array(accuracies)}
-    for axes, (name, curve) in zip(left.subplots(2, sharex=True), curves.items(), strict=True):
-        axes.plot(np.arange(1, len(curve) + 1), curve, "o-", markersize=4)
-        axes.set(xlabel="epoch", ylabel=name, yscale="log" if "loss" in name else "linear")
-        axes.grid(alpha=0.3)
-    wrong = np.flatnonzero(predicted != labels)
-    right.suptitle(f"{len(wrong)} of {len(labels)} held-out digits wrong: {accuracies[-1]:.2%} right")
-    side = max(2, math.ceil(math.sqrt(len(wrong))))
-    for position, i in enumerate(wrong, 1):
-        cell = right.add_subplot(math.ceil(len(wrong) / side), side, position)
-        cell.imshow(images[i, 0], cmap="gray_r")
-        cell.set(title=f"{labels[i]}, seen as {predicted[i]}", xticks=[], yticks=[])
-    return figure
+    ef.save_weights(weights, run.model)
+    plot(runs, test_x, test_y).savefig(picture, dpi=130)
+    for name, run in runs.items():  # the first epoch of the captured one traces and compiles
+        speed = f"{min(run.seconds) / count * 1e3:.1f} ms a step, {run.seconds[0]:.2f} s for the first epoch"
+        print(f"{name:8}  held-out accuracy {run.accuracies[-1]:.2%}, {speed}")
+    difference = np.max(np.abs(np.subtract(*(run.losses for run in runs.values()))))
+    print(f"losses differ by at most {difference:.1e}\nweights: {weights}\npicture: {picture}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from eagerflow.ops.elementwise import (
 from eagerflow.ops.fourier import dft
 from eagerflow.ops.fourier import one_axis as fourier
 from eagerflow.ops.fourier import several_axes as fourier_axes
-from eagerflow.ops.indexing import along_axis, choosing, finding, flat, indexing, positions, writing
+from eagerflow.ops.indexing import along_axis, assembling, choosing, finding, flat, indexing, positions, writing
 from eagerflow.ops.linear_algebra import (
     contraction,
     decomposition,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.core import ArrayMethods, Tensor, bind, convert, numpy_functions, wrap, zeros_like
+from eagerflow.core import ArrayMethods, Tensor, alias, become, bind, convert, numpy_functions, wrap, zeros_like
 from eagerflow.core.explain import user_line
 from eagerflow.core.leaving import is_followed
 from eagerflow.core.pullback import leads_to_source
@@ -226,13 +226,20 @@ def _store(result: Any, out: tuple[Any, ...], name: str) -> Any:
     """Write results to ``out=``: into the handle of a Tensor, or to a NumPy array if no tape follows."""
     results = result if isinstance(result, tuple) else (result,)
     for value, target in zip(results, out, strict=True):
-        if isinstance(target, ArrayMethods):
+        if isinstance(target, Tensor) and isinstance(value, Tensor) and _replaces(value, target):
+            become(target, alias(value, value._rec))
+        elif isinstance(target, ArrayMethods):
             target[...] = value
         elif isinstance(target, np.ndarray):
             if is_followed(value):
                 raise _lost(name)
             np.copyto(target, value.numpy(), casting="same_kind")
     return out[0] if len(out) == 1 else out
+
+
+def _replaces(value: Tensor, target: Tensor) -> bool:
+    """Tell whether a value written over all of a target is what the target then is."""
+    return value.shape == target.shape and value.dtype == target.dtype and value.device is target.device
 
 
 def _keep(name: str, values: Any) -> None:

@@ -16,7 +16,7 @@ from eagerflow.capture import kernels
 from eagerflow.capture.graph import ASSIGN, FUSED, PARAMETER, Graph, Node, Value
 from eagerflow.capture.interpreter import run_graph
 from eagerflow.capture.kernels import threads
-from eagerflow.capture.kernels.kernel import LARGE
+from eagerflow.capture.kernels.kernel import LARGE, written
 from eagerflow.capture.passes import fuse
 from eagerflow.core.dims import Guards, symbol
 from eagerflow.core.spec import Spec
@@ -73,7 +73,19 @@ def computed(graph: Graph, arrays: list[Any]) -> list[np.ndarray]:
     return outputs
 
 
-def run_fused(graph: Graph, arrays: list[Any]) -> list[Any]:
+def interpreted(graph: Graph) -> kernels.Kernel | None:
+    """Return the kernel of a group with Python in place of Numba: for its text, without the time that compiling takes."""
+    source = written(graph)
+    if source is None:
+        return None
+    names = (*DTYPES[1:], "int16", "uint16", "uint32", "uint64", *UNARY, *BINARY)
+    scope: dict[str, Any] = {name: getattr(np, name) for name in names}
+    scope |= {"np": np, "greatest": np.maximum, "least": np.minimum, "plus": np.add, "times": np.multiply, "where": np.where}
+    exec(source.text[source.text.index("def kernel(") :], scope)
+    return kernels.Kernel(source, scope["kernel"])
+
+
+def run_fused(graph: Graph, arrays: list[Any], compile: Any = kernels.compile) -> list[Any]:
     """Run a graph with fused nodes: these by their kernels, the others one by one."""
     found: dict[Value, Any] = dict(zip(graph.inputs, arrays, strict=True))
     for node in graph.nodes:
@@ -81,7 +93,7 @@ def run_fused(graph: Graph, arrays: list[Any]) -> list[Any]:
             continue
         inputs = [found[x] if isinstance(x, Value) else x for x in node.inputs]
         if node.op is FUSED:
-            kernel = kernels.compile(node.attrs["graph"])
+            kernel = compile(node.attrs["graph"])
             results = [np.empty(x.shape, x.dtype) for x in node.outputs]
             if kernel is None:
                 results = run_graph(node.attrs["graph"], inputs)
@@ -174,9 +186,9 @@ def _step(draw: st.DrawFn, b: Build, values: list[Value], full: tuple[int, ...])
         return b.positive(x) if x.dtype.kind != "b" else b.logical_not(x)
 
 
-@compiled
-@given(programs())
-def test_random_programs(program: tuple[Graph, list[np.ndarray]]) -> None:
+@pytest.mark.parametrize("compile", [pytest.param(kernels.compile, marks=compiled), interpreted])
+@given(program=programs())
+def test_random_programs(compile: Any, program: tuple[Graph, list[np.ndarray]]) -> None:
     graph, arrays = program
     with np.errstate(all="ignore"):
         try:
@@ -185,7 +197,7 @@ def test_random_programs(program: tuple[Graph, list[np.ndarray]]) -> None:
             assume(False)
         fused = fuse.run(graph)
         same(run_graph(fused, arrays), wanted)
-        made = run_fused(fused, arrays)
+        made = run_fused(fused, arrays, compile)
     if any(node.op.name == "mean" for node in graph.nodes):
         close(made, wanted, 1e-5)
     else:

@@ -41,7 +41,9 @@ def training_step() -> tuple[Builder, Graph, ef.Variable]:
 
 def test_a_graph_prints_as_text() -> None:
     _, graph, _ = training_step()
-    assert str(graph) == """\
+    assert (
+        str(graph)
+        == """\
 graph step(x: float64[4, 3]) -> (float64[], float64[4, 2])
   %0: float64[3, 2] = read_variable(w)  {reads state}  # program.py:2
   %1: float64[4, 2] = matmul(%x, %0)  # program.py:3
@@ -57,6 +59,7 @@ graph step(x: float64[4, 3]) -> (float64[], float64[4, 2])
   !1 = assign_variable(%5, w)  {writes state, after !0 %4}  # program.py:9
   %6: float64[] = sum(%3, axis=(0, 1), keepdims=False)  # program.py:10
   return %6, %3"""
+    )
 
 
 def test_constants_are_abbreviated_and_scopes_are_shown() -> None:

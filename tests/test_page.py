@@ -8,76 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser, find
 
 import eagerflow as ef
-from eagerflow.capture.graph import ASSIGN, CONSTANT, FUSED, PARAMETER, READ, Graph, Node, Value
+from browser import Browser, find
+from eagerflow.capture.graph import CONSTANT, PARAMETER, READ, Graph, Node
 from eagerflow.capture.page import GraphView, PlanView, html, write
 from eagerflow.capture.page.data import contents
 from eagerflow.core import Spec, registry
 from eagerflow.core.dims import Guards, symbol
 from eagerflow.devices import CPU0
-
-
-class Maker:
-    """Makes nodes by the ops' own shape rules."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Node] = []
-
-    def node(self, op: Any, inputs: Any, attrs: dict[str, Any], specs: Any, scope: str = "", line: str = "") -> Node:
-        self.nodes.append(Node(op, inputs, attrs, [(spec, CPU0) for spec in specs], (), scope, line))
-        return self.nodes[-1]
-
-    def parameter(self, name: str, *shape: Any) -> Value:
-        return self.node(PARAMETER, (), {"name": name}, [Spec(shape, "float32")]).outputs[0]
-
-    def op(self, name: str, *inputs: Any, scope: str = "", line: str = "", **attrs: Any) -> Value:
-        op = registry()[name]
-        spec = op.infer(*[x.spec if isinstance(x, Value) else x for x in inputs], **attrs)
-        return self.node(op, inputs, attrs, [spec], scope, line).outputs[0]
-
-
-class Step:
-    """A small training step: a layer in a scope, a fused group, a Variable, and a plan with two buffers."""
-
-    def __init__(self) -> None:
-        make = Maker()
-        self.weights = ef.Variable(ef.zeros((64, 16), dtype="float32"), name="weights")
-        self.x = make.parameter("x", 32, 64)
-        self.read = make.node(READ, (), {"variable": self.weights}, [Spec((64, 16), "float32")]).outputs[0]
-        here = {"scope": "model/dense"}
-        self.product = make.op("matmul", self.x, self.read, **here, line="model.py:7: h = x @ self.weights")
-        inside = Maker()
-        p, q = inside.parameter("p", 32, 16), inside.parameter("q", 32, 16)
-        tanh = inside.op("tanh", p, line="model.py:8: h = ef.tanh(h)")
-        scaled = inside.op("multiply", tanh, 2.0, line="model.py:9: h = 2 * h + h")
-        group = Graph("group", [p, q], [inside.op("add", scaled, q)], inside.nodes)
-        self.group = make.node(
-            FUSED,
-            [self.product, self.product],
-            {"graph": group},
-            [Spec((32, 16), "float32")],
-            **here,
-            line="model.py:9",
-        )
-        self.sum = make.op(
-            "sum", self.group.outputs[0], scope="loss", line="train.py:3: h.sum()", axis=(0, 1), keepdims=False
-        )
-        self.scaled = make.op("multiply", self.read, self.sum, scope="optimizer")
-        make.node(ASSIGN, [self.scaled], {"variable": self.weights}, [], "optimizer")
-        self.graph = Graph("step", [self.x], [self.sum], make.nodes)
-        steps = [self.product.node, self.group, self.sum.node, self.scaled.node, make.nodes[-1]]
-        where: dict[Value, int | str] = {
-            self.x: "input", self.read: "variable", self.product: 0, self.group.outputs[0]: 1, self.sum: "output",
-            self.scaled: 0,
-        }  # fmt: skip
-        self.view = GraphView(
-            self.graph,
-            {self.product.node: 3e-3, self.group: 1e-3, self.sum.node: 5e-4, self.scaled.node: 5e-4},
-            PlanView(steps, where, [4096, 2048], 6144, 8196),
-            {self.group: "def kernel(a, out):\n    out[:] = 2 * tanh(a) + a  # <b>fast</b>"},
-        )
+from page_graphs import WILD, Maker, Step, large, wild
 
 
 def nodes(view: GraphView) -> list[dict[str, Any]]:
@@ -92,7 +32,8 @@ def test_costs_are_those_of_the_ops() -> None:
     assert (x["flops"], x["bytes"]) == (weights["flops"], weights["bytes"]) == (0, 0)
     assert (matmul["flops"], matmul["bytes"]) == registry()["matmul"].cost(step.x.spec, step.read.spec)
     assert matmul["flops"] == 2 * 32 * 64 * 16
-    inner = [registry()[n].cost(step.product.spec, *more)[0] for n, more in (("tanh", ()), ("multiply", (2.0,)), ("add", (step.product.spec,)))]  # fmt: skip
+    h = step.product.spec
+    inner = [registry()[name].cost(h, *more)[0] for name, *more in (("tanh",), ("multiply", 2.0), ("add", h))]
     assert [tanh["flops"], times["flops"], add["flops"]] == inner
     assert group["flops"] == sum(inner)
     # The group reads its one input once and writes its result; apart, 3 ops read 4 arrays and write 3.
@@ -178,34 +119,6 @@ def test_the_page_refers_to_nothing_outside() -> None:
     assert "{{" not in page
 
 
-WILD = ["</script><script>window.hacked=1</script>", "\"'&<b>", "σ – 名前\u2028\ud800", "{{data}}", "<!--"]
-
-
-def wild() -> GraphView:
-    """Return a graph that has awkward text wherever there can be text."""
-    make = Maker()
-    x = make.parameter(WILD[0], 2)
-    y = x
-    for name in WILD:
-        y = make.op("add", y, x, scope=f"{name.replace('/', '|')}/inner", line=f"f.py:1: {name}")
-    odd = Node(registry()["tanh"], [y], {"text": WILD[0]}, [(y.spec, CPU0)])
-    return GraphView(Graph(WILD[0], [x], odd.outputs, [*make.nodes, odd]), sources={odd: WILD[0]})
-
-
-def large(blocks: int = 20, each: int = 100) -> Graph:
-    """Return a graph of some 2,000 nodes in 20 scopes, with edges from the first half to the second."""
-    make = Maker()
-    x = last = make.parameter("x", 8, 8)
-    saved = [x]
-    for block in range(blocks):
-        for i in range(each):
-            other = saved[-(block % len(saved)) - 1] if i % 10 == 0 else x if i % 50 == 7 else last
-            last = make.op("matmul" if i % 4 == 0 else "add", last, other, scope=f"block{block}/part{i // 25}")
-            if i % 20 == 0:
-                saved.append(last)
-    return Graph("large", [x], [last], make.nodes)
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Give a Chromium, or skip."""
@@ -239,7 +152,8 @@ def items(browser: Browser) -> set[str]:
 
 def told(browser: Browser, selector: str = "#panel") -> dict[str, str]:
     """Return the table of details: what is written beside each name."""
-    script = f"Object.fromEntries([...document.querySelectorAll('{selector} dt')].map((e) => [e.textContent, e.nextSibling.textContent]))"
+    names = f"[...document.querySelectorAll('{selector} dt')]"
+    script = f"Object.fromEntries({names}.map((e) => [e.textContent, e.nextSibling.textContent]))"
     found: dict[str, str] = browser.run(script)
     return found
 
@@ -338,8 +252,8 @@ def test_a_returned_node_says_so_and_attributes_are_shown(show: Any) -> None:
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("matmul", [2]), ("MODEL.PY:9", [3, 5]), ("32x16", [2, 3, 4, 5, 6]), ("[32, 16] tanh", [4]), ("weights", [1, 2, 9]),
-        ("optimizer", [8, 9]), ("fused", [3]), ("nothing like it", []),
+        ("matmul", [2]), ("MODEL.PY:9", [3, 5]), ("32x16", [2, 3, 4, 5, 6]), ("[32, 16] tanh", [4]),
+        ("weights", [1, 2, 9]), ("optimizer", [8, 9]), ("fused", [3]), ("nothing like it", []),
     ],
 )  # fmt: skip
 def test_search(show: Any, query: str, found: list[int]) -> None:
@@ -369,8 +283,12 @@ def test_keys(show: Any) -> None:
     assert page.text("#panel h2") == "loss"
     page.press("ArrowUp")
     assert page.text("#panel h2") == "model"
+    expanded = "document.querySelector(`[data-id='s:model']`).getAttribute('aria-expanded')"
+    assert page.run(expanded) == "false"
     page.press("Enter")
     assert "s:model/dense" in items(page)
+    assert page.run(expanded) == "true"
+    assert page.run("document.querySelector('#canvas').getAttribute('aria-activedescendant')") == "s:model"
     page.press("Enter")
     assert "s:model/dense" not in items(page)
     page.press("Escape")
@@ -439,9 +357,8 @@ def test_colours(show: Any) -> None:
     fill = "getComputedStyle(document.querySelector(`[data-id='n%d'] .body`)).fill"
     slow, untimed = page.run(fill % 2), page.run(fill % 0)
     assert slow != untimed
-    page.run(
-        "(() => { const c = document.querySelector('#colour'); c.value = 'device'; c.dispatchEvent(new Event('change')); })()"
-    )
+    page.run("document.querySelector('#colour').value = 'device'")
+    page.run("document.querySelector('#colour').dispatchEvent(new Event('change'))")
     page.settle()
     assert page.run(fill % 2) == page.run(fill % 0)
     assert page.text("#legend") == "cpu:0"

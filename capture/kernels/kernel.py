@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.capture.graph import Graph
+from eagerflow.capture.graph import Graph, Node
 from eagerflow.capture.kernels import cache as compiled
 from eagerflow.capture.kernels import threads
 from eagerflow.capture.kernels.schedule import Schedule
@@ -38,7 +38,8 @@ class Kernel:
         The compiled function. Kernels that differ in lengths and numbers only have the same one.
     """
 
-    def __init__(self, schedule: Schedule, source: Source, function: Any) -> None:
+    def __init__(self, source: Source, function: Any) -> None:
+        schedule = source.schedule
         self.function = function
         self.source = source.text
         self.flat = schedule.flat
@@ -203,8 +204,7 @@ def _combinations(schedule: Schedule) -> tuple[_Combination | None, ...]:
         if schedule.layout(node) not in ("column", "total"):
             found.append(None)
             continue
-        while node.op.name not in _UFUNCS:  # a view of a reduction
-            node = node.inputs[0].node
+        node = schedule.reduction_of(x).node
         count = node.inputs[0].spec.size // max(1, x.spec.size) if node.op.name == "mean" else None
         found.append(_Combination(_UFUNCS[node.op.name], count))
     return tuple(found)
@@ -256,18 +256,36 @@ def compile(graph: Graph) -> Kernel | None:
         None where Numba is not installed, or the group cannot be expressed for these shapes: its nodes then run
         one by one.
     """
-    if not available() or any(0 in x.shape for node in graph.nodes for x in node.outputs):
+    source = written(graph) if available() else None
+    if source is None:
         return None
-    nodes = [node for node in graph.nodes if node.op.name not in ("parameter", "constant")]
-    if len(nodes) + len(graph.inputs) < len(graph.nodes) or not nodes:
+    function = compiled.load(source.text, "kernel", [_signature(source)], noalias=True)
+    return Kernel(source, function)
+
+
+def written(graph: Graph) -> Source | None:
+    """Return the source of a fused group, or None if it cannot be expressed."""
+    nodes = _needed(graph)
+    if not nodes or any(0 in x.shape for node in nodes for x in (*node.values, *node.outputs)):
+        return None
+    if any(x.node.op.name != "parameter" and x.node not in nodes for node in nodes for x in node.values):
         return None
     space = Space()
     if not space.fill(nodes) or any(space.layouts.get(x, "outside") == "outside" for x in graph.outputs):
         return None
-    schedule = Schedule(graph, space)
-    source = Source(schedule)
-    function = compiled.load(source.text, "kernel", [_signature(source)], noalias=True)
-    return Kernel(schedule, source, function)
+    return Source(Schedule(graph, space, nodes))
+
+
+def _needed(graph: Graph) -> list[Node]:
+    """Return the nodes that the outputs need."""
+    needed: set[Node] = set()
+    waiting = [x.node for x in graph.outputs]
+    while waiting:
+        node = waiting.pop()
+        if node not in needed and node.op.name not in ("parameter", "constant"):
+            needed.add(node)
+            waiting += [x.node for x in node.values]
+    return [node for node in graph.nodes if node in needed]
 
 
 def _signature(source: Source) -> Any:

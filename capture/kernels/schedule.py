@@ -49,6 +49,8 @@ class Schedule:
         The group.
     space : Space
         Its iteration space, with all nodes.
+    nodes : list of Node
+        The nodes that its outputs need.
 
     Attributes
     ----------
@@ -65,7 +67,7 @@ class Schedule:
         What goes to scratch rows.
     """
 
-    def __init__(self, graph: Graph, space: Space) -> None:
+    def __init__(self, graph: Graph, space: Space, nodes: list[Node]) -> None:
         self.graph = graph
         self.space = space
         shape, split = space.shape or (), space.split()
@@ -73,7 +75,7 @@ class Schedule:
         self.shape = shape
         self.rows = prod(shape[:split])
         self.columns = prod(shape[split:])
-        self.nodes = [node for node in graph.nodes if node.outputs and node.outputs[0] in space.layouts]
+        self.nodes = nodes
         self.inputs = {value: i for i, value in enumerate(graph.inputs)}
         self.flat = split == 0 and not any(self.layout(node) == "row" for node in self.nodes)
         self.level: dict[Value, int] = {}
@@ -95,6 +97,12 @@ class Schedule:
         """Tell whether a reduction is over values that have one element a row."""
         x = node.inputs[0]
         return isinstance(x, Value) and self.space.layout(x) == "row"
+
+    def reduction_of(self, x: Value) -> Value:
+        """Return the result of a reduction of which `x` is that, or a view."""
+        while x.node.op.name not in REDUCTIONS:
+            x = x.node.inputs[0]
+        return x
 
     def _ready(self, x: Any) -> int:
         return self.level.get(x, 0)

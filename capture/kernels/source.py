@@ -71,7 +71,7 @@ class Source:
         self.kept_names = {x: f"s{i}" for i, x in enumerate(schedule.kept)}
         self.output_names: dict[Value, str] = {}
         for i, x in enumerate(self.graph.outputs):
-            self.output_names.setdefault(x, f"o{i}")
+            self.output_names.setdefault(self._made(x), f"o{i}")
         self._write()
         self.text = self._module()
 
@@ -150,8 +150,12 @@ class Source:
         self.lines[before:before] = ["    " + line for line in (*self.number_lines, *self.scalars.values())]
         self._finish_totals()
         for i, x in enumerate(self.graph.outputs):  # a value that is returned twice
-            if self.output_names[x] != f"o{i}" and schedule.layout(x.node) != "row":
-                self._copy(self.output_names[x], f"o{i}", schedule.layout(x.node))
+            if self.output_names[self._made(x)] != f"o{i}" and schedule.layout(x.node) != "row":
+                self._copy(self.output_names[self._made(x)], f"o{i}", schedule.layout(x.node))
+
+    def _made(self, x: Value) -> Value:
+        """Return what is computed for an output: of a view of accumulated values these."""
+        return self.schedule.reduction_of(x) if self.schedule.layout(x.node) in ("column", "total") else x
 
     def _copy(self, source: str, target: str, layout: str) -> None:
         bounds = "1" if layout == "total" else "columns" if layout == "column" else None
@@ -305,6 +309,8 @@ class Source:
         """Go over the row once."""
         schedule = self.schedule
         nodes = schedule.at(level)
+        if not nodes:
+            return
         reductions = [node for node in nodes if node in schedule.reductions]
         over_row = [node for node in reductions if schedule.layout(node) in ("row", "total")]
         sums = [node for node in over_row if self._is_sum(node)]

@@ -27,8 +27,8 @@ class PlanView:
     steps : sequence of Node
         The nodes that run, in order.
     where : mapping of Value to int or str
-        Where a value lives: the number of a buffer, or ``"input"``, ``"variable"``, ``"constant"``, ``"output"`` (memory
-        that the caller gets) or ``"new"`` (memory that the step allocates).
+        Where a value lives: the number of a buffer, or ``"input"``, ``"variable"``, ``"constant"``, ``"output"``
+        (memory that the caller gets) or ``"new"`` (memory that the step allocates).
     buffers : sequence of int
         Bytes of each buffer.
     peak, peak_without_reuse : int

@@ -4,6 +4,7 @@ const canvas = document.getElementById("canvas");
 const stage = svg("g");
 canvas.append(stage);
 
+const PLAIN = 0.15; // below this scale no text can be read, and none is drawn
 const camera = { x: 0, y: 0, k: 1 };
 let scene = { boxes: [], edges: [], w: 0, h: 0 };
 let frame = 0;
@@ -27,12 +28,12 @@ function redraw(anchor = null) {
   const heat = heatScale();
   for (const it of scene.boxes) {
     const folder = it.open && isFolder(it);
-    it.draw = { layer: layers[folder ? 0 : 2], element: null, make: () => (folder ? drawFolder(it, heat) : drawBox(it, heat)) };
+    it.draw = { layer: layers[folder ? 0 : 2], element: null, make: (plain) => (folder ? drawFolder(it, heat) : drawBox(it, heat, plain)) };
     it.draw.box = [it.left, it.top, it.left + it.w, it.top + it.h];
   }
   for (const edge of scene.edges) {
     const [xs, ys] = [edge.points.map((p) => p[0]), edge.points.map((p) => p[1])];
-    edge.draw = { layer: layers[1], element: null, make: () => drawEdge(edge) };
+    edge.draw = { layer: layers[1], element: null, make: (plain) => drawEdge(edge, plain) };
     edge.draw.box = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
   }
   if (before) {
@@ -50,11 +51,14 @@ function look() {
   const { clientWidth, clientHeight } = canvas;
   const [left, top] = [(-camera.x - 100) / camera.k, (-camera.y - 100) / camera.k];
   const [right, bottom] = [left + (clientWidth + 200) / camera.k, top + (clientHeight + 200) / camera.k];
+  const plain = camera.k < PLAIN;
   for (const thing of [...scene.boxes, ...scene.edges]) {
     const { box, layer } = thing.draw;
     const seen = box[0] <= right && box[2] >= left && box[1] <= bottom && box[3] >= top;
-    if (seen && !thing.draw.element) {
-      thing.draw.element = thing.draw.make();
+    if (seen && (!thing.draw.element || thing.draw.plain !== plain)) {
+      thing.draw.element?.remove();
+      thing.draw.element = thing.draw.make(plain);
+      thing.draw.plain = plain;
       dress(thing);
     }
     const element = thing.draw.element;
@@ -87,19 +91,21 @@ const deviceColour = (names) => (names.length === 1 ? `var(--device-${devices.in
 
 function shell(it, heat, extra) {
   const [label, small, side] = texts(it);
-  const said = [label, small, side, isFolder(it) ? (it.open ? "unfolded" : "folded") : ""].filter(Boolean).join(", ");
+  const said = [label, small, side].filter(Boolean).join(", ");
   const group = svg("g", {
-    class: `item ${extra}`, id: it.id, "data-id": it.id, role: "img", "aria-label": said, style: paint(it, heat),
+    class: `item ${extra}`, id: it.id, "data-id": it.id, role: "treeitem", "aria-label": said, "aria-level": ancestors(it).length + 1,
+    "aria-expanded": isFolder(it) ? String(it.open) : null, style: paint(it, heat),
     transform: `translate(${it.left},${it.top})`,
   });
   return [group, label, small, side];
 }
 
-function drawBox(it, heat) {
-  const [group, label, small, side] = shell(it, heat, `box ${it.kind === "scope" ? "scope" : ""}`);
+function drawBox(it, heat, plain) {
+  const [group, label, small, side] = shell(it, heat, `box ${it.kind === "fused" ? "fused" : ""}`);
   const { w, h } = it;
   if (isFolder(it)) group.append(svg("rect", { class: "stack", x: 4, y: 4, width: w, height: h, rx: 7 }));
   group.append(svg("rect", { class: "body", width: w, height: h, rx: 7 }));
+  if (plain) return group;
   group.append(isFolder(it) ? toggle(8, h / 2, false) : svg("rect", { class: "pill", x: 8, y: 9, width: 4, height: h - 18, rx: 2 }));
   group.append(svg("text", { class: "label", x: 22, y: small ? 18 : 20 }, label));
   if (small) group.append(svg("text", { class: "small", x: 22, y: 33 }, small));
@@ -131,7 +137,7 @@ function title(it) {
   return lines.join("\n");
 }
 
-function drawEdge(edge) {
+function drawEdge(edge, plain) {
   const bytes = edge.members.reduce((sum, member) => sum + member.bytes, 0);
   const thick = Math.min(3.5, 1 + Math.max(0, Math.log10(bytes / 1e4)) * 0.5);
   const [x, y] = edge.points.at(-1);
@@ -139,6 +145,7 @@ function drawEdge(edge) {
   const drawn = edge.far ? [edge.points[0], edge.points.at(-1)] : edge.points;
   const group = svg("g", { class: `edge${control ? " control" : ""}${edge.far ? " far" : ""}` });
   group.append(svg("path", { class: "line", d: path(drawn), "stroke-width": thick.toFixed(2) }));
+  if (plain) return group;
   if (edge.ends) {
     const s = edge.back ? -1 : 1;
     group.append(svg("path", { class: "head", d: `M${x},${y}l-3.5,${-6 * s}h7z` }));
@@ -161,10 +168,12 @@ function mark() {
       near.set(visible(a ? edge.to : edge.from), b ? "feeds" : "takes");
     }
   }
+  const found = new Set(app.found.map((node) => node.item));
+  const around = new Set(app.found.flatMap((node) => ancestors(node.item)));
   for (const it of scene.boxes) {
     it.marks = { selected: it === chosen, feeds: near.get(it) === "feeds", takes: near.get(it) === "takes" };
-    it.marks.miss = app.found.length > 0 && !(it.open && isFolder(it)) && !near.has(it) && it !== chosen &&
-      !app.found.some((node) => within(node.item, it) || within(it, node.item));
+    const hit = found.has(it) || around.has(it) || ancestors(it).some((holder) => found.has(holder));
+    it.marks.miss = found.size > 0 && !hit && !(it.open && isFolder(it)) && !near.has(it) && it !== chosen;
   }
   for (const edge of scene.edges) {
     edge.marks = { into: edge.members.some((m) => into.has(m)), out: edge.members.some((m) => out.has(m)) };
@@ -185,7 +194,7 @@ function dress(thing) {
 function fit(whole = true) {
   const { clientWidth, clientHeight } = canvas;
   const k = Math.min(1, (clientWidth - 48) / Math.max(scene.w, 1), (clientHeight - 72) / Math.max(scene.h, 1));
-  camera.k = Math.max(k, whole ? 0.003 : 0.55);
+  camera.k = Math.max(k, whole ? 0.003 : 0.8);
   const first = scene.boxes.reduce((best, it) => (best && best.top <= it.top ? best : it), null);
   const middle = scene.w * camera.k > clientWidth && first && !isFolder(first) ? first.left + first.w / 2 : scene.w / 2;
   camera.x = clientWidth / 2 - middle * camera.k;

@@ -60,6 +60,10 @@ function ofGraph() {
     top.length ? part(profiled ? "Slowest nodes" : "Most FLOPs", el("ol", { class: "ranking" }, top.map((node) =>
       el("li", {}, el("span", { class: "share", style: `width: ${(100 * node[by]) / top[0][by]}%` }),
         link(node.item, label(node)), el("span", { class: "where" }, node.scope), el("span", { class: "number" }, text(node[by])))))) : null,
+    part("Moving about", rows([
+      ["Move", "drag, or scroll"], ["Zoom", "Ctrl and scroll, + and −; 0 shows everything"], ["Unfold", "double-click, or Enter"],
+      ["Fold around", "Backspace"], ["Follow edges", "arrow keys"], ["Search", "/, then Enter for the next match"],
+    ])),
   ];
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from eagerflow.capture.graph import Graph
-from eagerflow.capture.passes import cse, dead_state, fold, prune, simplify
+from eagerflow.capture.passes import assemble, cse, dead_state, fold, fuse, lower, prune, simplify
 from eagerflow.capture.verifier import verify as check
 from eagerflow.errors import ArgumentError, CaptureError
 
@@ -16,10 +16,26 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "fold": fold.run,
     "simplify": simplify.run,
     "cse": cse.run,
+    "assemble": assemble.run,
+    "lower": lower.run,
+    "fuse": fuse.run,
 }
 
-# What runs if nothing else is asked for, in this order.
-DEFAULT = ("prune", "dead_state", "fold", "simplify", "cse", "prune")
+# What runs if nothing else is asked for, in this order. What lowering makes can have been there before.
+DEFAULT = (
+    "prune",
+    "dead_state",
+    "fold",
+    "simplify",
+    "cse",
+    "assemble",
+    "lower",
+    "simplify",
+    "cse",
+    "prune",
+    "fuse",
+    "prune",
+)
 
 
 def optimize(graph: Graph, passes: Iterable[str] | Mapping[str, bool] | None = None, verify: bool = False) -> Graph:

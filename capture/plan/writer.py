@@ -217,6 +217,8 @@ class Writer:
     def _out(self, position: int, step: Step) -> None:
         arguments = [self._operand(x) for x in step.node.inputs]
         targets = [self._memory(position, step, index) for index in range(len(step.specs))]
+        if step.call is np.maximum or step.call is np.minimum:
+            targets[0] = f"out={targets[0]}"  # a third input without a name is deprecated
         if step.attrs:
             targets.append(f"**{self._global('a', step.attrs)}")
         self._emit(step, f"{self._global('k', step.call)}({', '.join([*arguments, *targets])})")

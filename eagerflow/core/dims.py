@@ -75,7 +75,10 @@ def _compare(sign: str) -> Any:
     return lambda self, other: _compared(sign, self, other)
 
 
-def _by_number(operation: Callable[..., Any]) -> Any:
+def _by_number(operation: Callable[..., Any], reflected: bool = False) -> Any:
+    """Return the method of an operation that needs the number."""
+    if reflected:
+        return lambda self, other: operation(other, self.concrete())
     return lambda self, *others: operation(self.concrete(), *map(_concrete, others))
 
 
@@ -114,6 +117,8 @@ class Symbolic:
     __eq__, __ne__ = _compare("=="), _compare("!=")
     __and__, __or__, __xor__ = _by_number(operator.and_), _by_number(operator.or_), _by_number(operator.xor)
     __lshift__, __rshift__ = _by_number(operator.lshift), _by_number(operator.rshift)
+    __rand__, __ror__, __rxor__ = [_by_number(f, True) for f in (operator.and_, operator.or_, operator.xor)]
+    __rlshift__, __rrshift__ = _by_number(operator.lshift, True), _by_number(operator.rshift, True)
     __invert__ = _by_number(operator.invert)
     __float__, __complex__ = _by_number(float), _by_number(complex)
 
@@ -209,6 +214,9 @@ class Dim(Symbolic):
 
     def __hash__(self) -> int:
         return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Dim, (self.terms, self.guards)
 
     def __index__(self) -> int:
         return int(self.concrete())

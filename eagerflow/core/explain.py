@@ -44,6 +44,11 @@ def is_ours(frame: FrameType) -> bool:
     name = frame.f_code.co_filename
     if name.startswith("<__array_function__") or frame.f_globals.get("__name__", "").startswith(_BETWEEN):
         return True
+    return is_our_file(name)
+
+
+def is_our_file(name: str) -> bool:
+    """Tell whether a file is eagerflow's."""
     return os.path.realpath(name).startswith(_FLOORS)
 
 

@@ -43,6 +43,9 @@ class Guards:
         """Return the guards, or those that do not hold for `env`, one per line with the line that asked."""
         return "\n".join(f"{guard.text}, at {guard.line}" for guard in self if env is None or not guard.check(env))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"lift": None, "_guards": self._guards}
+
     def __iter__(self) -> Iterator[Guard]:
         return iter(list(self._guards.values()))
 

@@ -65,7 +65,12 @@ class Atom:
         return isinstance(other, Atom) and self.text == other.text and self.home is other.home
 
     def __hash__(self) -> int:
-        return hash(self.text)
+        return hash((self.text, id(self.home)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.operation is None:
+            return Atom, (self.text, self.seen, self.home)
+        return Atom.of, (self.operation, self.left, self.right)
 
 
 # A product of atoms, each with its power, in the order of their texts; a sum of products with their factors.

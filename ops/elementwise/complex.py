@@ -44,7 +44,7 @@ real = elementwise(
     doc="Real part, element-wise.", example=("ef.real([1 + 2j, 3.0])", "Tensor([1., 3.])"),
 )  # fmt: skip
 imag = elementwise(
-    "imag", lambda xp, x: x.imag, vjp=lambda g: g * -1j, infer=_real_dtype, kinds="fc", flops=0,
+    "imag", lambda xp, x: x.imag, scalar="0", vjp=lambda g: g * -1j, infer=_real_dtype, kinds="fc", flops=0,
     numpy=("imag",),
     doc="Imaginary part, element-wise; zero of real numbers.",
     example=("ef.imag([1 + 2j, 3.0])", "Tensor([2., 0.])"),

@@ -105,6 +105,12 @@ def _at_high(g: Tensor, x: Any, min: Any, max: Any) -> Tensor:
     return _where(above if min is None else above | (min > max), g, 0)
 
 
+def _clip_by_extremes(x: Any, low: Any, high: Any) -> Any:
+    if low is not None:
+        x = np.maximum(x, low)
+    return x if high is None else np.minimum(x, high)
+
+
 def _sample_clip(draw: Draw) -> Sample:
     shape = draw.shape()
     x = draw.array(shape)
@@ -126,6 +132,7 @@ _clip = Op(
     vjp=(_inside, _at_low, _at_high),
     fusion="elementwise",
     flops=2,
+    lower=_clip_by_extremes,
     onnx="Clip",
 )
 

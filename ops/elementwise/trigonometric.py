@@ -119,11 +119,11 @@ atan2 = elementwise(
     example=("ef.atan2([1.0, -1.0], [1.0, 0.0])", "Tensor([ 0.78539816, -1.57079633])"),
 )  # fmt: skip
 deg2rad = elementwise(
-    "deg2rad", scalar="x * 0.017453292519943295", vjp=lambda g: g * (_PI / 180), numpy=("radians",),
+    "deg2rad", scalar="x * (pi / 180)", vjp=lambda g: g * (_PI / 180), numpy=("radians",),
     doc="Radians of an angle in degrees, element-wise.", example=("ef.deg2rad(180.0)", "Tensor(3.14159265)"),
 )  # fmt: skip
 rad2deg = elementwise(
-    "rad2deg", scalar="x * 57.29577951308232", vjp=lambda g: g * (180 / _PI), numpy=("degrees",),
+    "rad2deg", scalar="x * (180 / pi)", vjp=lambda g: g * (180 / _PI), numpy=("degrees",),
     doc="Degrees of an angle in radians, element-wise.", example=("ef.rad2deg(ef.pi)", "Tensor(180.)"),
 )  # fmt: skip
 

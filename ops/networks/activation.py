@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from eagerflow.ops.axes import some_axes
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import flag, number
 from eagerflow.ops.declare import elementwise, ufunc_rule
-from eagerflow.ops.elementwise.exponential import exp
+from eagerflow.ops.elementwise.exponential import exp, log
 from eagerflow.ops.elementwise.selection import where
-from eagerflow.ops.precision import add_up, floating, in_pieces, single
+from eagerflow.ops.precision import add_up, float_like, floating, in_float32, in_pieces, single
 from eagerflow.ops.special_functions.error_functions import erf
 
 __all__ = [
@@ -404,6 +405,24 @@ def _log_softmax_kernel(xp: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
     return value
 
 
+@in_float32
+def _softmax_by_sums(xp: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
+    x = x.astype(float_like(x.dtype))
+    if 0 in x.shape:
+        return x
+    value = exp(x - x.max(axis=axis, keepdims=True))
+    return value / value.sum(axis=axis, keepdims=True)
+
+
+@in_float32
+def _log_softmax_by_sums(xp: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
+    x = x.astype(float_like(x.dtype))
+    if 0 in x.shape:
+        return x
+    value = x - x.max(axis=axis, keepdims=True)
+    return value - log(exp(value).sum(axis=axis, keepdims=True))
+
+
 _softmax = Op(
     "softmax",
     _softmax_kernel,
@@ -414,6 +433,7 @@ _softmax = Op(
     jvp=lambda t, out, axis: (t - add_up(t * out, axis)) * out,
     batch=along("axis"),
     flops=14,
+    lower=partial(_softmax_by_sums, None),
     onnx="Softmax",
 )
 _log_softmax = Op(
@@ -426,6 +446,7 @@ _log_softmax = Op(
     jvp=lambda t, out, axis: t - add_up(exp(out) * t, axis),
     batch=along("axis"),
     flops=14,
+    lower=partial(_log_softmax_by_sums, None),
     onnx="LogSoftmax",
 )
 

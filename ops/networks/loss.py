@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,14 @@ import numpy as np
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, broadcast, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.arrays.ranges import arange
 from eagerflow.ops.arrays.transposition import moveaxis
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.batching import along
 from eagerflow.ops.declare import elementwise
+from eagerflow.ops.elementwise.exponential import exp, log
+from eagerflow.ops.elementwise.selection import where
+from eagerflow.ops.indexing.along_axis import take_along_axis
 from eagerflow.ops.networks.activation import exponentials, log_softmax, sigmoid, softmax
 from eagerflow.ops.networks.embedding import check_numbers, one_hot
 from eagerflow.ops.precision import add_up, in_float32
@@ -83,6 +88,46 @@ def _sample_gradient(draw: Draw) -> Sample:
     return Sample((draw.array(labels.shape), logits, labels))
 
 
+def _checked_kernel(xp: Any, labels: Any, *, classes: int) -> Any:
+    check_numbers(_NAME, "labels", labels, classes, "classes")
+    return labels
+
+
+# Labels, when each is known to be a class: what is compiled has no errors of its own.
+_checked = Op(
+    "checked_labels",
+    _checked_kernel,
+    inputs="labels",
+    infer=lambda labels, *, classes: labels,
+    sample=lambda draw: Sample((draw.array(draw.shape(), 0, 3, np.int64),), {"classes": 4}),
+    no_gradient="labels are integers",
+    batch="leading",
+    flops=2.0,
+)
+
+
+@in_float32
+def _by_sums(xp: Any, logits: Any, labels: Any) -> Any:
+    labels = _checked(labels, classes=logits.shape[-1])
+    if 0 in logits.shape:
+        return labels.astype(logits.dtype)
+    top = logits.max(axis=-1, keepdims=True)
+    total = log(exp(logits - top).sum(axis=-1, keepdims=True)) + top
+    return (total - take_along_axis(logits, labels.reshape(*labels.shape, 1), -1)).reshape(labels.shape)
+
+
+@in_float32
+def _gradient_by_sums(xp: Any, g: Any, logits: Any, labels: Any) -> Any:
+    classes = logits.shape[-1]
+    labels = _checked(labels, classes=classes)
+    if 0 in logits.shape:
+        return logits
+    weights = g.reshape(*g.shape, 1)
+    value = exp(logits - logits.max(axis=-1, keepdims=True))
+    hot = labels.reshape(*labels.shape, 1).astype(np.int32) == arange(classes, dtype=np.int32)
+    return value * (weights / value.sum(axis=-1, keepdims=True)) - where(hot, weights, 0)
+
+
 _sparse = Op(
     "softmax_cross_entropy",
     _kernel,
@@ -93,6 +138,7 @@ _sparse = Op(
     jvp=(lambda t, logits, labels: _second_weight(t, logits, labels), None),
     batch=along(),
     flops=lambda logits, labels: 14.0 * logits.size,
+    lower=partial(_by_sums, None),
     onnx="SoftmaxCrossEntropyLoss",
 )
 _sparse_gradient = Op(
@@ -109,6 +155,7 @@ _sparse_gradient = Op(
     ),
     batch=along(),
     flops=14.0,
+    lower=partial(_gradient_by_sums, None),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.axes import one_axis, reduced_shape, some_axes
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import number
+from eagerflow.ops.elementwise.arithmetic import sqrt
 from eagerflow.ops.precision import add_up, in_float32, is_low
 
 __all__ = ["batch_norm", "batch_norm_inference", "layer_norm", "rms_norm"]
@@ -106,6 +108,19 @@ def _sample_gradient(draw: Draw) -> Sample:
     return Sample((draw.array(shape), draw.array(shape), draw.array(kept, 0.5, 2.0)), attrs)
 
 
+@in_float32
+def _by_sums(xp: Any, x: Any, *, axis: Axes, eps: float) -> tuple[Any, Any, Any]:
+    mean = _mean(x, axis)
+    value = x - mean
+    variance = _mean(value * value, axis)
+    return value * (1.0 / sqrt(variance + eps)), mean, variance
+
+
+@in_float32
+def _gradient_by_sums(xp: Any, g: Any, value: Any, variance: Any, *, axis: Axes, eps: float) -> Any:
+    return (g - value * _mean(g * value, axis) - _mean(g, axis)) * (1.0 / sqrt(variance + eps))
+
+
 _standardize = Op(
     "standardize",
     _kernel,
@@ -117,6 +132,7 @@ _standardize = Op(
     batch=along("axis"),
     outputs=3,
     flops=6.0,
+    lower=partial(_by_sums, None),
 )
 _standardize_gradient = Op(
     "standardize_gradient",
@@ -137,6 +153,7 @@ _standardize_gradient = Op(
     ),
     batch=along("axis"),
     flops=8.0,
+    lower=partial(_gradient_by_sums, None),
 )
 
 

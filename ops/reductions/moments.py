@@ -43,6 +43,13 @@ def _mean_gradient(g: Tensor, shape: tuple[int, ...], axis: tuple[int, ...]) -> 
     return spread(g / n if n > 1 else g, shape, axis)
 
 
+def _mean_by_sum(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    wide = _wide(x.dtype)
+    total = (x if wide is None else x.astype(wide)).sum(axis=axis, keepdims=keepdims)
+    mean = total / count(x.shape, axis)
+    return mean.astype(x.dtype) if is_low(x.dtype) else mean
+
+
 _mean = Op(
     "mean",
     lambda xp, x, **attrs: _mean_kernel(xp.sum, x, **attrs),
@@ -53,6 +60,7 @@ _mean = Op(
     linear="x",
     batch=along("axis"),
     fusion="reduction",
+    lower=_mean_by_sum,
     onnx="ReduceMean",
     kinds="fc",
 )
@@ -111,6 +119,24 @@ def _var_kernel(add: Callable[..., Any], x: Any, *, axis: tuple[int, ...], ddof:
     free = n - ddof
     result = add(squares, axis=axis, keepdims=keepdims) / (0 if free <= 0 else free)
     return result.astype(x.dtype) if is_low(x.dtype) else result
+
+
+def _var_by_sums(x: Any, *, axis: tuple[int, ...], ddof: float, keepdims: bool) -> Any:
+    n = count(x.shape, axis)
+    wide = _wide(x.dtype)
+    values = x if wide is None else x.astype(wide)
+    deviation = values - values.sum(axis=axis, keepdims=True) / n
+    if deviation.dtype.kind == "c":
+        squares = deviation.real * deviation.real + deviation.imag * deviation.imag
+    else:
+        squares = deviation * deviation
+    free = n - ddof
+    result = squares.sum(axis=axis, keepdims=keepdims) / (0 if free <= 0 else free)
+    return result.astype(x.dtype) if is_low(x.dtype) else result
+
+
+def _std_by_sums(x: Any, **attrs: Any) -> Any:
+    return _var_by_sums(x, **attrs) ** 0.5
 
 
 def _std_kernel(xp: Any, add: Callable[..., Any], x: Any, **attrs: Any) -> Any:
@@ -173,6 +199,7 @@ _var = Op(
     batch=along("axis"),
     fusion="reduction",
     flops=4,
+    lower=_var_by_sums,
     kinds="fc",
 )
 _var.register_kernel("cpu", partial(_var_kernel, np.add.reduce))
@@ -187,6 +214,7 @@ _std = Op(
     batch=along("axis"),
     fusion="reduction",
     flops=4,
+    lower=_std_by_sums,
     kinds="fc",
 )
 _std.register_kernel("cpu", partial(_std_kernel, np, np.add.reduce))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from eagerflow.core.callers import attributed
 from eagerflow.ops.axes import reduced_shape, reduction_rule, some_axes
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import flag
-from eagerflow.ops.elementwise.exponential import exp
+from eagerflow.ops.elementwise.exponential import exp, log
 from eagerflow.ops.elementwise.selection import where
 from eagerflow.ops.precision import in_float32, is_low
 from eagerflow.ops.reductions.cumulative import products_before, total_dtype
@@ -323,6 +324,19 @@ def _logsumexp_cpu(x: np.ndarray, *, axis: tuple[int, ...], keepdims: bool) -> A
     return _logsumexp_kernel(np, x, axis=axis, keepdims=keepdims)
 
 
+@in_float32
+def _logsumexp_by_sums(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    x = x.astype(float_dtype(x.dtype))
+    if 0 in x.shape:  # of nothing there is no maximum
+        return x.sum(axis=axis, keepdims=keepdims) - math.inf
+    top = x.max(axis=axis, keepdims=True)
+    top = where(abs(top) < math.inf, top, 0)
+    total = exp(x - top).sum(axis=axis, keepdims=True)
+    some = total > 0
+    out = where(total == total, where(some, log(where(some, total, 1)), -math.inf) + top, total)
+    return out if keepdims else out.reshape(reduced_shape(x.shape, axis, False))
+
+
 def _logsumexp_gradient(g: Tensor, x: Tensor, out: Tensor, axis: tuple[int, ...]) -> Tensor:
     if is_low(x.dtype):  # the result is rounded too much to subtract it
         x = x.astype(np.float32)
@@ -342,6 +356,7 @@ _logsumexp = Op(
     batch=along("axis"),
     fusion="reduction",
     flops=20,
+    lower=partial(_logsumexp_by_sums, None),
     onnx="ReduceLogSumExp",
 )
 

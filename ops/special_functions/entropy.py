@@ -29,14 +29,14 @@ def _xlog1py(xp: Any, x: Any, y: Any) -> Any:
 
 
 xlogy = elementwise(
-    "xlogy", _xlogy, scalar="where((x == 0) & (y == y), 0, x * log(y))",
+    "xlogy", _xlogy, scalar="where(x == 0 and y == y, 0, x * log(y))",
     inputs="x y", infer=float_rule, flops=12, domain=((-2.0, 2.0), (0.3, 2.0)),
     vjp=(lambda g, x, y: g * log(_away(y, x, y)), lambda g, x, y: g * (x / _away(y, x, y))),
     doc="x log(y), element-wise, and 0 where x is 0. Both gradients at (0, 0) are 0.",
     example=("ef.special.xlogy([0.0, 2.0], [0.0, 1.0])", "Tensor([0., 0.])"),
 )  # fmt: skip
 xlog1py = elementwise(
-    "xlog1py", _xlog1py, scalar="where((x == 0) & (y == y), 0, x * log1p(y))",
+    "xlog1py", _xlog1py, scalar="where(x == 0 and y == y, 0, x * log1p(y))",
     inputs="x y", infer=float_rule, flops=12, domain=((-2.0, 2.0), (-0.6, 2.0)),
     vjp=(
         lambda g, x, y: g * log1p(where((x == 0) & (y == -1), 0.0, y)),
@@ -66,8 +66,8 @@ def _kl_div(xp: Any, x: Any, y: Any) -> Any:
 
 
 _TERM = (
-    "where((x > 0) & (y > 0), x * log(x / y), "
-    "where((x == 0) & (y >= 0), 0, where(x == x, where(y == y, inf, nan), nan)))"
+    "where(x > 0 and y > 0, x * log(x / y), "
+    "where(x == 0 and y >= 0, 0, where(x == x, where(y == y, inf, nan), nan)))"
 )
 entr = elementwise(
     "entr", _entr, scalar="where(x > 0, 0 - x * log(x), where(x == 0, 0, where(x < 0, -inf, x)))",

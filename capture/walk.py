@@ -1,0 +1,367 @@
+"""Walk: goes through everything that a function can read: closures, globals, and what is in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import operator
+import random
+import sys
+import time
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from eagerflow.capture.code import is_users_file, is_users_module, names_of
+from eagerflow.core import GradientTape, Tensor, Variable
+from eagerflow.core.traced import Level, Traced
+
+SIMPLE = (int, float, bool, str, bytes, complex, type(None), type(...), range, slice, np.generic, np.dtype, enum.Enum)
+_SMALL = 1 << 16  # bytes of a NumPy array that are compared at every call
+_ITEMS = 1000  # longer lists are not looked into
+_DEPTH = 20
+# Special methods that run without being named; making and showing an object is not part of using it.
+_NOT_USED = {"__init__", "__new__", "__repr__", "__str__", "__init_subclass__", "__del__", "__reduce__", "__class__"}
+_IMPURE = {
+    time: {"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns", "monotonic_ns", "ctime"},
+    sys.modules.get("datetime"): set(),
+}
+
+
+class Walk:
+    """One look at everything that a function can read.
+
+    Attributes
+    ----------
+    found : dict
+        Per path what is there, as something that can be compared and hashed, and as it is shown.
+    names : frozenset of str
+        The attributes that the functions met so far name: of objects only these are looked at.
+    """
+
+    def __init__(self, names: frozenset[str] = frozenset()) -> None:
+        self.names = names
+        self.found: dict[str, tuple[Any, Any]] = {}
+        self.symbols: list[str] = []
+        self.impure: list[str] = []
+        self.consumed: list[tuple[str, Callable[[], Any], Any]] = []
+        self.large: list[tuple[str, np.ndarray]] = []
+        # How to look again, fast: see `Outside`.
+        self.cells: list[Any] = []
+        self.picked: list[tuple[Callable[[str], Any], list[str]]] = []
+        self.wholes: list[Any] = []
+        self.lengths: list[tuple[Any, int]] = []
+        self.slots: list[tuple[Any, str]] = []
+        self.tensors: list[tuple[Tensor, Any]] = []
+        self.contents: list[tuple[np.ndarray, bytes]] = []
+        self._known = names
+        self._seen: dict[int, str] = {}
+        self._keep: list[Any] = []  # nothing else gets the ids in `_seen`
+        self._home = ""
+        self._depth = 0
+
+    @classmethod
+    def to_the_end(cls, look: Callable[[Walk], None], names: frozenset[str] = frozenset()) -> Walk:
+        """Walk again until no function on the way names attributes that were not looked at."""
+        while True:
+            walk = cls(names)
+            look(walk)
+            if walk._known <= names:
+                return walk
+            names = names | walk._known
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """All that was found."""
+        return tuple([(path, what) for path, (what, _) in self.found.items()])
+
+    def start(self, function: Any, owner: Any) -> None:
+        """Look at what a function reads, and at what it is a method of."""
+        self._home = str(getattr(function, "__module__", None)).partition(".")[0]
+        if owner is not None:
+            self._seen[id(owner)] = "self"
+            self._object("self", owner)
+        if isinstance(function, types.FunctionType):
+            self._function(function, "")
+        else:
+            self.look(getattr(function, "__name__", type(function).__name__), function)
+
+    def look(self, path: str, value: Any) -> None:
+        """Look at one value."""
+        if isinstance(value, SIMPLE):
+            self.found[path] = key_of(value), value
+            return
+        kind = type(value)
+        if kind is Tensor:
+            self.found[path] = ("Tensor", id(value._held)), f"a Tensor {value.dtype}{list(value.shape)}"
+            self.tensors.append((value, value._held))
+            return
+        if isinstance(value, Variable):
+            self.found[path] = ("Variable", id(value)), "a Variable"
+            return
+        known = self._seen.get(id(value))
+        if known is not None:
+            self.found[path] = ("the same as", known), kind.__name__
+            return
+        self._seen[id(value)] = path
+        self._keep.append(value)
+        if isinstance(value, Traced):
+            self.symbols.append(path)
+            self.found[path] = ("symbol", id(value)), "a Tensor of another capture"
+            return
+        self._depth += 1
+        if self._depth < _DEPTH:
+            self._compound(path, value, kind)
+        else:
+            self._by_identity(path, value)
+        self._depth -= 1
+
+    def _by_identity(self, path: str, value: Any) -> None:
+        self.found[path] = (type(value), id(value)), f"a {type(value).__name__}"
+
+    def _compound(self, path: str, value: Any, kind: type) -> None:
+        """Look at what is made of other values."""
+        if isinstance(value, np.ndarray):
+            self._array(path, value)
+        elif isinstance(value, types.FunctionType):
+            self._by_identity(path, value)
+            if self._is_users(value):
+                self._function(value, f"{path}: ")
+            elif isinstance(inner := getattr(value, "__wrapped__", None), types.FunctionType) and self._is_users(inner):
+                self.look(f"{path}.__wrapped__", inner)
+        elif hasattr(kind, "python_function") or hasattr(value, "python_function"):
+            self.look(path, value.python_function)
+        elif isinstance(value, types.MethodType):
+            self.look(path, value.__func__)
+            self.look(f"{path}.__self__", value.__self__)
+        elif isinstance(value, functools.partial):
+            self.found[path] = ("partial",), "a partial"
+            self.look(f"{path}.func", value.func)
+            self.look(f"{path}.args", value.args)
+            self.look(f"{path}.keywords", value.keywords)
+        elif isinstance(value, list | tuple | set | frozenset | dict | deque):
+            self._container(path, value)
+        elif isinstance(value, type):
+            self._by_identity(path, value)
+            if self._is_users_class(value):
+                self._class(path, value, making=True)
+        elif self._stream(path, value) or isinstance(value, types.ModuleType | Level | GradientTape):
+            self._by_identity(path, value)
+        elif hasattr(value, "__wrapped__") and not hasattr(value, "__dict__"):
+            self.look(path, value.__wrapped__)  # a cache
+        else:
+            self._object(path, value)
+
+    def _array(self, path: str, value: np.ndarray) -> None:
+        shown = f"an array {value.dtype}{list(value.shape)}"
+        if value.nbytes <= _SMALL and value.dtype != object:
+            content = value.tobytes()
+            self.found[path] = ("ndarray", value.shape, value.dtype.str, content), shown
+            self.contents.append((value, content))
+        else:
+            self.found[path] = ("ndarray", value.shape, value.dtype.str, id(value)), shown
+            self.large.append((path, value))
+
+    def _container(self, path: str, value: Any) -> None:
+        kind = type(value)
+        if len(value) > _ITEMS:
+            self.found[path] = (kind, id(value), len(value)), f"a {kind.__name__} of {len(value)}"
+            self.lengths.append((value, len(value)))
+            return
+        self.found[path] = (kind, len(value)), f"a {kind.__name__} of {len(value)}"
+        if kind is not tuple and kind is not frozenset:
+            self.wholes.append(value)
+        if isinstance(value, dict):
+            self.wholes.append(value.values())
+            for position, (key, item) in enumerate(list(value.items())):
+                simple = isinstance(key, SIMPLE)
+                if not simple:
+                    self.look(f"{path}.keys[{position}]", key)
+                self.look(f"{path}[{key!r}]" if simple else f"{path}[{position}]", item)
+        elif isinstance(value, set | frozenset):
+            items = [key_of(item) if isinstance(item, SIMPLE) else (type(item), id(item)) for item in value]
+            self.found[path] = (kind, frozenset(items)), f"a {kind.__name__} of {len(value)}"
+        else:
+            for position, item in enumerate(list(value)):
+                self.look(f"{path}[{position}]", item)
+
+    def _stream(self, path: str, value: Any) -> bool:
+        """Note what gives something else each time it is asked: generators, iterators, random generators."""
+        state: Callable[[], Any] | None = None
+        if isinstance(value, types.GeneratorType):
+            state = functools.partial(_frame, value)
+        elif isinstance(value, random.Random):
+            state = value.getstate
+        elif hasattr(value, "bit_generator"):
+            state = functools.partial(_bits, value)
+        elif hasattr(value, "get_state") and type(value).__name__ == "RandomState":
+            state = functools.partial(_bits, value)
+        elif hasattr(value, "__next__") and not is_users_module(type(value).__module__):
+            state = functools.partial(_position, value)
+        if state is None:
+            return False
+        self.consumed.append((path, state, state()))
+        return True
+
+    # --- objects and classes ----------------------------------------------------------------------
+
+    def _object(self, path: str, value: Any) -> None:
+        """Look at the attributes of an object that the functions name; of modules and optimizers at all."""
+        kind = type(value)
+        attributes: dict[str, Any] = getattr(value, "__dict__", {})
+        whole = hasattr(value, "named_variables")
+        if path != "self":
+            self._keep.append(value)
+            by_value = dataclasses.is_dataclass(value)
+            self.found[path] = (kind,) if by_value else (kind, id(value)), f"a {kind.__name__}"
+            whole = whole or by_value
+        if whole:
+            self.wholes.append(attributes.values())
+            wanted = list(attributes)
+        else:
+            wanted = [name for name in attributes if name in self.names]
+            self.picked.append((attributes.get, wanted))
+            self.lengths.append((attributes, len(attributes)))
+        for name in wanted:
+            self.look(f"{path}.{name}", attributes[name])
+        for klass in kind.__mro__:
+            slots = vars(klass).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                if hasattr(value, name) and (whole or name in self.names):
+                    self.slots.append((value, name))
+                    self.look(f"{path}.{name}", getattr(value, name))
+            if self._is_users_class(klass):
+                self._class(path, klass, hidden=attributes)
+
+    def _class(self, path: str, klass: type, hidden: Any = (), making: bool = False) -> None:
+        """Look at the attributes and methods of a class that are named or run without being named."""
+        picked = []
+        for name, value in list(vars(klass).items()):
+            special = name.startswith("__") and name.endswith("__") and name not in _NOT_USED
+            if name in hidden or not (name in self.names or special or (making and name in ("__init__", "__new__"))):
+                continue
+            function = _function_of(value)
+            if function is not None:
+                picked.append(name)
+                if id(function) not in self._seen and self._is_users(function):
+                    self._seen[id(function)] = f"{klass.__name__}.{name}"
+                    self._function(function, f"{klass.__name__}.{name}: ")
+            elif not special:
+                picked.append(name)
+                self.look(f"{path}.{name}", value)
+        self.picked.append((vars(klass).get, picked))
+
+    # --- functions --------------------------------------------------------------------------------
+
+    def _function(self, function: types.FunctionType, prefix: str) -> None:
+        """Look at what a function reads from its closure and from its globals."""
+        code = function.__code__
+        named = names_of(code)
+        self._known = self._known | named.attributes
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not assigned yet
+                self.found[f"{prefix}{name}"] = ("unset",), "unset"
+                continue
+            self.cells.append(cell)
+            self.look(f"{prefix}{name}", value)
+        variables = function.__globals__
+        present = [name for name in named.globals if name in variables]
+        absent = [name for name in named.globals if name not in variables and name not in _builtins(variables)]
+        self.picked.append((variables.get, [*present, *absent]))
+        for name in present:
+            value = variables[name]
+            if isinstance(value, types.ModuleType):
+                self._module(name, value, named.attributes)
+            else:
+                self.look(name if not prefix or name not in self.found else f"{prefix}{name}", value)
+                if isinstance(value, types.BuiltinFunctionType) and value in _IMPURE_FUNCTIONS:
+                    self.impure.append(f"{name}()")
+        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            if isinstance(value, types.FunctionType) and prefix:
+                self.look(f"{prefix}default", value)
+
+    def _module(self, path: str, module: types.ModuleType, named: frozenset[str]) -> None:
+        """Look at what is named in a Python module: of the user's, what it has; of others, what reads a clock."""
+        if is_users_module(module.__name__):
+            wanted = [name for name in vars(module) if name in named]
+            self.picked.append((vars(module).get, wanted))
+            for name in wanted:
+                value = vars(module)[name]
+                if isinstance(value, types.ModuleType):
+                    continue
+                self.look(f"{path}.{name}", value)
+            return
+        for name in named & set(vars(module)):
+            value = vars(module)[name]
+            if isinstance(value, types.BuiltinFunctionType) and value in _IMPURE_FUNCTIONS:
+                self.impure.append(f"{path}.{name}()")
+
+    def _is_users(self, function: types.FunctionType) -> bool:
+        package = str(function.__module__).partition(".")[0]
+        return is_users_file(function.__code__.co_filename) or (package == self._home != "eagerflow")
+
+    def _is_users_class(self, klass: type) -> bool:
+        package = klass.__module__.partition(".")[0]
+        return is_users_module(klass.__module__) or (package == self._home != "eagerflow")
+
+
+_IMPURE_FUNCTIONS = {
+    getattr(time, name)
+    for name in ("time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns", "monotonic_ns")
+}
+
+
+def key_of(value: Any) -> tuple[Any, ...]:
+    """Return something that is equal for equal numbers, texts and the like of one type: NaN is equal, -0.0 and 0.0 not."""
+    kind = type(value)
+    if kind is float:
+        return kind, value.hex()
+    if kind is complex:
+        return kind, value.real.hex(), value.imag.hex()
+    if isinstance(value, np.generic):
+        return kind, value.tobytes() if value.dtype != object else id(value)
+    if kind is slice:
+        return kind, value.start, value.stop, value.step
+    return kind, value
+
+
+def _function_of(value: Any) -> types.FunctionType | None:
+    """Return the function behind what stands in a class."""
+    for _ in range(8):
+        if isinstance(value, types.FunctionType):
+            return value
+        if isinstance(value, property):
+            value = value.fget
+        elif isinstance(value, staticmethod | classmethod):
+            value = value.__func__
+        elif isinstance(value, functools.cached_property):
+            value = value.func
+        else:
+            value = getattr(value, "python_function", None)
+    return None
+
+
+def _builtins(variables: dict[str, Any]) -> Any:
+    found = variables.get("__builtins__", {})
+    return vars(found) if isinstance(found, types.ModuleType) else found
+
+
+def _frame(generator: Any) -> Any:
+    frame = generator.gi_frame
+    return None if frame is None else frame.f_lasti
+
+
+def _bits(generator: Any) -> str:
+    bits = getattr(generator, "bit_generator", None)
+    return repr(bits.state if bits is not None else generator.get_state())
+
+
+def _position(iterator: Iterator[Any]) -> Any:
+    """Return where an iterator is, as far as it tells."""
+    return operator.length_hint(iterator, -1), repr(iterator)
