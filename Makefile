@@ -13,14 +13,14 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo         train a small network on handwritten digits'
+	@echo 'make demo         train a small network on handwritten digits, eagerly and captured'
 	@echo 'make test         run all tests'
 	@echo 'make lint         ruff and mypy'
-	@echo 'make bench        measure against NumPy, and PyTorch and autograd where they are installed'
-	@echo 'make bench-peers  install PyTorch for make bench (large)'
+	@echo 'make bench        measure against NumPy and autograd, and PyTorch, JAX and TensorFlow where installed'
+	@echo 'make bench-peers  install PyTorch, JAX and TensorFlow for make bench (large)'
 	@echo 'make clean        remove .venv and everything that was built'
 
-demo: $(STAMPS)/examples
+demo: $(STAMPS)/examples,jit
 	@$(BIN)/python examples/digits.py $(ARGS)
 
 # One BLAS thread per worker: the workers share the cores already.
@@ -38,12 +38,12 @@ lint: $(STAMPS)/dev,examples,io
 	@$(BIN)/mypy -p eagerflow -p benchmarks
 	@$(BIN)/mypy --follow-imports silent $(TESTS_MYPY) tests examples docs
 
-bench: $(STAMPS)/bench
+bench: $(STAMPS)/bench,jit
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-peers: $(STAMPS)/bench
-	@echo '== installing PyTorch into $(VENV)'
-	@$(BIN)/pip install -qq --disable-pip-version-check torch==2.13.0
+bench-peers: $(STAMPS)/bench,jit
+	@echo '== installing PyTorch, JAX and TensorFlow into $(VENV)'
+	@$(BIN)/pip install -qq --disable-pip-version-check torch==2.13.0 'jax==0.10.*' 'tensorflow==2.21.*'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,1 +1,1 @@
-"""How fast eagerflow is, measured beside hand-written NumPy, PyTorch and autograd in one run."""
+"""How fast eagerflow is, measured beside hand-written NumPy and other libraries in one run."""

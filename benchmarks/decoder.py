@@ -113,7 +113,7 @@ def pytorch(compiled: bool) -> Step:
     from torch import nn
     from torch.nn import functional
 
-    class Block(nn.Module):
+    class Block(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.norm1, self.qkv = nn.LayerNorm(WIDTH, NORM_EPSILON), nn.Linear(WIDTH, 3 * WIDTH)
@@ -127,7 +127,7 @@ def pytorch(compiled: bool) -> Step:
             x = x + self.mix(attended.transpose(1, 2).reshape(BATCH, LENGTH, WIDTH))
             return x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
-    class Decoder(nn.Module):
+    class Decoder(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.tokens, self.positions = nn.Embedding(WORDS, WIDTH), nn.Embedding(LENGTH, WIDTH)
@@ -194,7 +194,6 @@ def jax_jit() -> Step:
         logs = jax.nn.log_softmax(norm(x, p["norm"], p["shift"]) @ p["head"])
         return -jnp.mean(jnp.take_along_axis(logs, y[..., None], axis=-1))
 
-    @partial(jax.jit, donate_argnums=0)
     def update(state: Any, x: Any, y: Any) -> Any:
         values, means, squares, count = state
         loss, gradients = jax.value_and_grad(loss_of)(values, x, y)
@@ -209,9 +208,11 @@ def jax_jit() -> Step:
         )  # fmt: skip
         return loss, (values, means, squares, count)
 
+    run = jax.jit(update, donate_argnums=0)
+
     def step() -> object:
         nonlocal state
-        loss, state = jax.block_until_ready(update(state, inputs, labels))
+        loss, state = jax.block_until_ready(run(state, inputs, labels))
         return loss
 
     return step
@@ -251,7 +252,6 @@ def tf_function() -> Step:
         logits = dense(norm(x, p["norm"], p["shift"]), p["head"])
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
 
-    @tf.function
     def update(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = loss_of(x, y)
@@ -272,7 +272,8 @@ def tf_function() -> Step:
             )
         return loss
 
-    return lambda: update(inputs, labels).numpy()
+    run = tf.function(update)
+    return lambda: run(inputs, labels).numpy()
 
 
 def works() -> Iterable[Work]:

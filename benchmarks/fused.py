@@ -203,7 +203,6 @@ def adam_jax() -> Step:
     w, g = (jnp.asarray(array) for array in inputs())
     state = w, jnp.zeros_like(w), jnp.zeros_like(w), jnp.zeros((), jnp.int32)
 
-    @partial(jax.jit, donate_argnums=0)
     def update(state: Any, g: Any) -> Any:
         w, mean, square, count = state
         count = count + 1
@@ -213,9 +212,11 @@ def adam_jax() -> Step:
         w = w - RATE * root / (1 - BETA1**count) * mean / (jnp.sqrt(square) + EPSILON * root)
         return w, mean, square, count
 
+    run = jax.jit(update, donate_argnums=0)
+
     def step() -> object:
         nonlocal state
-        state = jax.block_until_ready(update(state, g))
+        state = jax.block_until_ready(run(state, g))
         return state[0]
 
     return step
@@ -230,7 +231,6 @@ def adam_tensorflow() -> Step:
     mean, square = tf.Variable(tf.zeros_like(variable)), tf.Variable(tf.zeros_like(variable))
     power1, power2 = tf.Variable(1.0), tf.Variable(1.0)
 
-    @tf.function
     def update(gradient: Any) -> None:
         power1.assign(power1 * BETA1)
         power2.assign(power2 * BETA2)
@@ -247,8 +247,10 @@ def adam_tensorflow() -> Step:
             grad=gradient,
         )
 
+    run = tf.function(update)
+
     def step() -> object:
-        update(gradient)
+        run(gradient)
         return variable
 
     return step

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from benchmarks.contender import Contender, ContenderError
-from benchmarks.work import PEERS, Result, Work
+from benchmarks.work import COMPILERS, PEERS, Result, Work
 
 # Steps before anything is measured: the first ones trace and compile, and the last is checked.
 FIRST_STEPS = 3
@@ -51,7 +51,9 @@ def measure(work: Work, seconds: float = 8.0, least_rounds: int = 7) -> Result:
             _agree_at_the_end(running, expected, result)
             result.medians = {name: statistics.median(spent[name]) for name in running}
             result.compiling = {
-                name: max(0.0, spent_first[name] - FIRST_STEPS * median) for name, median in result.medians.items()
+                name: max(0.0, spent_first[name] - FIRST_STEPS * median)
+                for name, median in result.medians.items()
+                if name in COMPILERS
             }
     return result
 

@@ -231,14 +231,15 @@ def jax_jit(size: Size) -> Step:
         logs = jax.nn.log_softmax(x @ w + c)
         return -jnp.mean(jnp.take_along_axis(logs, y[..., None], axis=-1))
 
-    @partial(jax.jit, donate_argnums=0)
     def update(values: Any, x: Any, y: Any) -> Any:
         loss, gradients = jax.value_and_grad(loss_of)(values, x, y)
         return loss, jax.tree.map(lambda value, gradient: value - RATE * gradient, values, gradients)
 
+    run = jax.jit(update, donate_argnums=0)
+
     def step() -> object:
         nonlocal values
-        loss, values = jax.block_until_ready(update(values, inputs, labels))
+        loss, values = jax.block_until_ready(run(values, inputs, labels))
         return loss
 
     return step
@@ -255,7 +256,6 @@ def tf_function(size: Size) -> Step:
     inputs, labels = (tf.constant(text) for text in size.text())
     zeros = tf.zeros((size.batch, size.width))
 
-    @tf.function
     def update(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             x = tf.nn.embedding_lookup(embedding, x)
@@ -278,7 +278,8 @@ def tf_function(size: Size) -> Step:
             tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=RATE, delta=gradient)
         return loss
 
-    return lambda: update(inputs, labels).numpy()
+    run = tf.function(update)
+    return lambda: run(inputs, labels).numpy()
 
 
 def works() -> Iterable[Work]:

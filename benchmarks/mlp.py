@@ -143,14 +143,15 @@ def jax_jit() -> Step:
         logs = jax.nn.log_softmax(h @ w3 + b3)
         return -jnp.mean(logs[jnp.arange(len(y)), y])
 
-    @partial(jax.jit, donate_argnums=0)
     def update(values: Any, x: Any, y: Any) -> Any:
         loss, gradients = jax.value_and_grad(loss_of)(values, x, y)
         return loss, [value - RATE * gradient for value, gradient in zip(values, gradients, strict=True)]
 
+    run = jax.jit(update, donate_argnums=0)
+
     def step() -> object:
         nonlocal values
-        loss, values = jax.block_until_ready(update(values, inputs, labels))
+        loss, values = jax.block_until_ready(run(values, inputs, labels))
         return loss
 
     return step
@@ -163,7 +164,6 @@ def tf_function() -> Step:
     variables = [tf.Variable(value) for value in parameters()]
     inputs, labels = tf.constant(INPUTS), tf.constant(LABELS)
 
-    @tf.function
     def update(x: Any, y: Any) -> Any:
         w1, b1, w2, b2, w3, b3 = variables
         with tf.GradientTape() as tape:
@@ -174,7 +174,8 @@ def tf_function() -> Step:
             tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=RATE, delta=gradient)
         return loss
 
-    return lambda: update(inputs, labels).numpy()
+    run = tf.function(update)
+    return lambda: run(inputs, labels).numpy()
 
 
 def with_autograd() -> Step:

@@ -38,7 +38,7 @@ def show(seconds: float) -> str:
 
 def verdicts(result: Result) -> list[str]:
     """Return per target the ratio that was measured, the one that was aimed at, and whether it was met."""
-    said = (_verdict(result, target) for target in result.work.targets)
+    said = dict.fromkeys(_verdict(result, target) for target in result.work.targets)
     return [sentence for sentence in said if sentence]
 
 

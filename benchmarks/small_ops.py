@@ -301,12 +301,11 @@ def jax_jit(name: str, backward: bool) -> Step:
     def forward(*arrays: Any) -> Any:
         return program.run(jnp, *arrays, *fixed)
 
-    @jax.jit
     def both(*arrays: Any) -> Any:
         value, gradients = jax.value_and_grad(forward, argnums=tuple(range(len(arrays))))(*arrays)
         return (value, *gradients)
 
-    run = both if backward else jax.jit(forward)
+    run = jax.jit(both if backward else forward)
     return lambda: jax.block_until_ready(run(*arrays))
 
 

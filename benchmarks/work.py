@@ -17,6 +17,8 @@ PEERS = {
     TENSORFLOW: "tensorflow",
     AUTOGRAD: "autograd",
 }
+# Who spends time on compiling; in the first steps of the others there is only noise.
+COMPILERS = (CAPTURED, TORCH_COMPILED, JAX, TENSORFLOW)
 # What a target is relative to: the fastest of the peers that were measured.
 BEST = "best peer"
 

@@ -35,7 +35,7 @@ def key(x: Any) -> Hashable:
         return (float, struct.pack("d", x))
     if kind is complex:
         return (complex, struct.pack("dd", x.real, x.imag))
-    if kind is tuple or kind is list:
+    if isinstance(x, tuple | list):
         return (kind, *[key(item) for item in x])
     if isinstance(x, Symbolic):
         return (Symbolic, id(x.guards), repr(x))

@@ -16,7 +16,7 @@ from eagerflow.core.explain import describe, user_line
 from eagerflow.core.record import active
 from eagerflow.core.spec import Spec
 from eagerflow.core.traced import Traced, capturing
-from eagerflow.errors import ArgumentError, CaptureError, DTypeError, GradientError, ShapeError
+from eagerflow.errors import ArgumentError, CaptureError, DTypeError, ShapeError
 
 
 def py_function(function: Callable[..., Any], inputs: Sequence[Any], outputs: Any = None) -> Any:
@@ -140,6 +140,3 @@ def print(*values: Any, sep: str = " ", end: str = "\n") -> None:
         builtins.print(*structure.unflatten(filled), sep=sep, end=end)  # noqa: T201 - it is what it is for
 
     py_function(show, [leaves[i] for i in positions])
-
-
-_ = GradientError

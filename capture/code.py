@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dis
 import functools
+import linecache
 import os
+import re
 import sys
 import sysconfig
 import types
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from eagerflow.core.explain import is_our_file
@@ -15,6 +18,10 @@ from eagerflow.core.explain import is_our_file
 _LIBRARIES = tuple(
     {os.path.realpath(sysconfig.get_paths()[key]) + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
+# What a line that changes something in place does.
+_STORES = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR", "STORE_SUBSCR", "STORE_SLICE", "DELETE_SUBSCR", "BINARY_OP"}
+_CHANGING = {"append", "extend", "insert", "remove", "pop", "clear", "add", "discard", "update", "setdefault", "popitem",
+             "appendleft", "popleft", "sort", "reverse", "next", "send", "shuffle"}  # fmt: skip
 _GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "LOAD_SUPER_ATTR", "DELETE_ATTR")
 
@@ -64,3 +71,25 @@ def is_users_module(name: str | None) -> bool:
         return name not in sys.builtin_module_names  # made by hand
     file: Any = getattr(module, "__file__", None)
     return file is not None and is_users_file(file)
+
+
+def line_of(codes: Iterable[types.CodeType], path: str) -> str:
+    """Return the line that most likely changes what a path leads to, as ``file.py:12: text``; empty if none names it."""
+    steps = re.findall(r"[A-Za-z_]\w*", path.rpartition(": ")[2])
+    best: tuple[int, str] = (0, "")
+    for code in codes:
+        for each in (code, *[c for c in code.co_consts if isinstance(c, types.CodeType)]):
+            line = 0
+            points: dict[int, int] = {}
+            for instruction in dis.get_instructions(each):
+                line = instruction.positions.lineno or line if instruction.positions else line
+                name = instruction.argval if isinstance(instruction.argval, str) else ""
+                found = points.get(line, 0)
+                found += 8 * (name == steps[0]) + 2 * (name in steps[1:])
+                found += name in _CHANGING or instruction.opname in _STORES
+                points[line] = found
+            for number, found in points.items():
+                if found > best[0] and found >= 8:
+                    text = linecache.getline(each.co_filename, number).strip()
+                    best = found, f"{os.path.basename(each.co_filename)}:{number}" + (f": {text}" if text else "")
+    return best[1]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import optree
 
 from eagerflow.capture.differentiation import Differentiated
 from eagerflow.capture.executable import Executable
@@ -20,7 +21,10 @@ from eagerflow.core import Tensor, is_inexact, wrap
 from eagerflow.core.dims import unify
 from eagerflow.core.explain import user_line
 from eagerflow.core.record import active, recorders
+from eagerflow.devices import CPU0
 from eagerflow.errors import ArgumentError, DTypeError, ShapeError
+
+_LEAF = optree.tree_structure(0)
 
 
 class Result(NamedTuple):
@@ -44,7 +48,14 @@ class ConcreteFunction:
     """
 
     def __init__(
-        self, name: str, graph: Graph, keys: Sequence[Any], structure: Any, results_structure: Any, results: Any
+        self,
+        name: str,
+        graph: Graph,
+        keys: Sequence[Any],
+        structure: Any,
+        results_structure: Any,
+        results: Any,
+        hidden: Sequence[Any] = (),
     ) -> None:
         self.name = name
         self.graph = graph
@@ -52,6 +63,8 @@ class ConcreteFunction:
         self._structure = structure
         self._results_structure = results_structure
         self._results: list[Result] = results
+        self._hidden = list(hidden)  # arrays outside that the graph reads in every run
+        self._one = len(results) == 1 and results_structure == _LEAF and results[0].index is not None
         self.bind: Callable[..., Call] | None = None  # how the function puts arguments in order
         self._lock = threading.Lock()
         self._executable = Executable(graph)
@@ -60,28 +73,32 @@ class ConcreteFunction:
         self._profile: Profile | None = None
         self._differentiated: dict[Any, Differentiated] = {}
 
-    def refuses(self, call: Call) -> str | None:
-        """Return why the trace does not hold for the lengths of a call; None if it does."""
+    def refuses(self, arrays: Sequence[Any]) -> str | None:
+        """Return why the trace does not hold for the lengths of arrays; None if it does."""
         lengths: dict[str, int] = {}
-        for value, array in zip(self.graph.inputs, call.arrays(), strict=True):
+        for value, array in zip(self.graph.inputs, [*arrays, *self._hidden], strict=True):
             if not unify(value.shape, array.shape, lengths):
                 return f"{value.node.attrs['name']} has shape {array.shape}"
         reason: str | None = self.graph.guards.failed(lengths)
         return reason
 
-    def run(self, call: Call) -> Any:
-        """Run the graph on the arguments of a call."""
+    def run(self, tensors: Sequence[Tensor], lent: Container[int]) -> Any:
+        """Run the graph on the Tensors of a call; `lent` are those that see memory of others."""
         if active.get():
-            tensors = self._on_tapes(call)
-            if tensors is not None:
-                return self._pack(tensors)
-        arrays = self._executable.run(call.arrays())
-        return self._pack([wrap(a, device) for a, device in zip(arrays, self._devices, strict=True)])
+            found = self._on_tapes(tensors, lent)
+            if found is not None:
+                return self._pack(found)
+        arrays = [x._held for x in tensors]
+        if self._hidden:
+            arrays += self._hidden
+        made = self._executable.run(arrays)
+        if self._one:
+            return wrap(made[0], self._devices[0])
+        return self._pack([wrap(a, device) for a, device in zip(made, self._devices, strict=True)])
 
-    def _on_tapes(self, call: Call) -> list[Tensor] | None:
+    def _on_tapes(self, tensors: Sequence[Tensor], lent: Container[int]) -> list[Tensor] | None:
         """Run the graph and record it; None if no open tape follows an argument or a Variable."""
         tapes = active.get()
-        tensors = call.tensors()
         positions = [i for i, x in enumerate(tensors) if _is_followed(x) and is_inexact(x.dtype)]
         records = [tensors[i]._rec for i in positions]
         variables = []
@@ -93,7 +110,8 @@ class ConcreteFunction:
         if not records:
             return None
         # What a tape keeps must not change when the owner of a NumPy array writes to it.
-        inputs = [wrap(x._held.copy(), x._device, x._rec) if i in call.lent else x for i, x in enumerate(tensors)]
+        inputs = [wrap(x._held.copy(), x._device, x._rec) if i in lent else x for i, x in enumerate(tensors)]
+        inputs += [wrap(array.copy(), CPU0) for array in self._hidden]
         key = (tuple(positions), tuple(map(id, variables)))
         with self._lock:
             made = self._differentiated.get(key)
@@ -109,7 +127,8 @@ class ConcreteFunction:
         ShapeError, DTypeError
             They are others.
         """
-        return self.run(self._fitting(args, kwargs))
+        call = self._fitting(args, kwargs)
+        return self.run(call.tensors(), call.lent)
 
     def _fitting(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         call = Call(args, kwargs, self.name) if self.bind is None else self.bind(args, kwargs)
@@ -122,7 +141,7 @@ class ConcreteFunction:
                 same = isinstance(given, TensorKey) and given.dtype == getattr(mine, "dtype", None)
                 kind = ShapeError if same else DTypeError
                 raise kind(f"{self.name}: captured for {mine!r}, got {given!r}\n  at {user_line()}")
-        refused = self.refuses(call)
+        refused = self.refuses(call.arrays())
         if refused is not None:
             raise ShapeError(f"{self.name}: captured for lengths with {refused}\n  at {user_line()}")
         return call
@@ -182,7 +201,7 @@ class ConcreteFunction:
         True
         """
         call = self._fitting(args, kwargs)
-        arrays = call.arrays()
+        arrays = [*call.arrays(), *self._hidden]
         plan = self._executable.plan(arrays)
         with unchanged(self.graph):
             self._profile = Profile(self.name, plan.profile(arrays, repeat))
@@ -216,7 +235,6 @@ class ConcreteFunction:
 
 def _fresh(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
-
 
 
 def _is_followed(x: Tensor) -> bool:

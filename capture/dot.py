@@ -38,6 +38,7 @@ def to_dot(graph: Graph) -> str:
     >>> x = Node(PARAMETER, (), {"name": "x"}, [(ef.ops.Spec((2,), "float32"), None)])
     >>> print(Graph("same", x.outputs, x.outputs, (x,)).to_dot())
     digraph "same" {
+      graph [fontname="sans-serif", fontsize=10]
       node [shape=box, style="rounded,filled", fillcolor="#ffffff", fontname="sans-serif", fontsize=10]
       edge [fontname="sans-serif", fontsize=8]
       n0 [label="x\nfloat32[2]", fillcolor="#dbeafe", shape=ellipse]
@@ -48,6 +49,7 @@ def to_dot(graph: Graph) -> str:
     drawing = _Drawing(graph)
     lines = [
         f"digraph {quoted(graph.name)} {{",
+        '  graph [fontname="sans-serif", fontsize=10]',
         '  node [shape=box, style="rounded,filled", fillcolor="#ffffff", fontname="sans-serif", fontsize=10]',
         '  edge [fontname="sans-serif", fontsize=8]',
         *drawing.scope(_tree(graph.nodes), "  "),

@@ -1,4 +1,4 @@
-"""function: makes a captured function of a Python function, which traces it for new arguments and runs graphs for known ones."""
+"""Function: a Python function that is captured for new arguments, and runs as a graph for known ones."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import functools
 import inspect
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, overload
 
-import numpy as np
 import optree
 
-from eagerflow.capture.concrete import ConcreteFunction, Result
+from eagerflow.capture.concrete import ConcreteFunction
 from eagerflow.capture.explanation import Explanation
-from eagerflow.capture.signature import Call, TensorKey, TensorSpec, VariableKey, check_specs, fit, specs_for
-from eagerflow.capture.symbol import Symbol
-from eagerflow.capture.trace import NotCapturable, Trace
-from eagerflow.capture.watching import Watch, holds_symbol
-from eagerflow.core import Tensor, convert, wrap
+from eagerflow.capture.signature import Call, TensorKey, TensorSpec, check_specs, fit, quick_key
+from eagerflow.capture.table import Table, Trace
+from eagerflow.capture.trace import NotCapturable
+from eagerflow.capture.tracing import Tracing
+from eagerflow.capture.walk import SIMPLE
+from eagerflow.capture.watching import Outside
+from eagerflow.core import Tensor
 from eagerflow.core.explain import describe, user_line
-from eagerflow.core.record import active, recorders
 from eagerflow.core.traced import capturing
-from eagerflow.devices import CPU0
 from eagerflow.errors import ArgumentError, CaptureError
 
 
@@ -40,7 +39,7 @@ class Function:
         python_function: Callable[..., Any],
         input_signature: Any = None,
         reduce_retracing: bool = True,
-        owner: weakref.ref[Any] | None = None,
+        owner: Callable[[], Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
@@ -49,61 +48,78 @@ class Function:
         self._owner = owner
         self._name = getattr(python_function, "__name__", type(python_function).__name__)
         self._lock = threading.RLock()
-        self._bound: dict[int, tuple[weakref.ref[Any], Function]] = {}
-        self._forget()
-        parameters = _parameters(python_function)
-        self._names = [p.name for p in parameters]
-        positional = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-        # Calls with as many positional arguments as there are parameters need no binding.
-        self._count = len(parameters) - (owner is not None) if positional else -1
-        if owner is not None:
-            self._names = self._names[1:]
-
-    def _forget(self) -> None:
-        self._served: dict[Any, ConcreteFunction] = {}
-        self._traces: list[tuple[tuple[Any, ...], ConcreteFunction]] = []
-        self._watch: Watch | None = None
+        self._bound: dict[int, tuple[Any, Function]] = {}
+        self._tables: dict[Any, Table] = {}  # by what the function reads outside
+        self._now: tuple[Outside, Table] | None = None  # of the last call
         self._explanation = Explanation(self._name)
+        self._parameters = _parameters(python_function)[owner is not None :]
+        self._names = [p.name for p in self._parameters]
+        self._least = _least(self._parameters) if input_signature is None else None
 
     def __get__(self, instance: Any, owner: type | None = None) -> Function:
         if instance is None:
             return self
-        known = self._bound.get(id(instance))
+        key = id(instance)
+        known = self._bound.get(key)
         if known is not None and known[0]() is instance:
             return known[1]
-        key = id(instance)
-        reference = weakref.ref(instance, lambda _: self._bound.pop(key, None))
+        try:
+            reference: Callable[[], Any] = weakref.ref(instance, lambda _: self._bound.pop(key, None))
+        except TypeError:  # an object with slots: it stays as long as the function
+            reference = functools.partial(_same, instance)
         bound = Function(self.python_function, self._input_signature, self._reduce_retracing, reference)
         self._bound[key] = (reference, bound)
         return bound
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the graph for these arguments; capture it first where there is none."""
         if capturing.get() is not None:
-            return self._python(*args, **kwargs)  # part of the graph around
+            return self._inside(args, kwargs)
+        now = self._now
+        key = None
+        if now is not None and not kwargs and now[0].holds() and self._least is not None and len(args) >= self._least:
+            tensors: list[Tensor] = []
+            key = quick_key(args, tensors)
+            concrete = now[1].quick.get(key)
+            if concrete is not None:
+                return concrete.run(tensors, args)
         call = self._call(args, kwargs)
         if call.traced:
             return self._python(*args, **kwargs)  # vmap and forward mode follow what the function does
-        watch = self._watch
-        key = call.key() if watch is None else (watch.fingerprint(), call.key())
-        concrete = self._served.get(key) if watch is not None else None
+        concrete = self._find(call)
         if concrete is None:
-            concrete = self._find(call)
-            if concrete is None:
-                return self._python(*args, **kwargs)
-        return concrete.run(call)
+            return self._python(*args, **kwargs)
+        if key is not None and self._now is not None:
+            self._now[1].quick[key] = concrete
+        return concrete.run(call.tensors(), call.lent)
+
+    def _inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run as a part of the graph around."""
+        if self._input_signature is not None:
+            args, kwargs = self._fitted(args, kwargs)
+        return self._python(*args, **kwargs)
+
+    def _python(self, *args: Any, **kwargs: Any) -> Any:
+        if self._owner is not None:
+            return self.python_function(self._owner(), *args, **kwargs)
+        return self.python_function(*args, **kwargs)
+
+    # --- arguments --------------------------------------------------------------------------------
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        """Return the arguments with names and defaults where the function has them."""
-        if kwargs or len(args) != self._count:
-            args, kwargs = self._bind(args, kwargs)
-        if self._input_signature is not None:
-            if kwargs:
-                raise ArgumentError(
-                    f"{self._name}: with input_signature all arguments are positional, got {sorted(kwargs)}\n  at {user_line()}"
-                )
-            args = fit(args, self._input_signature, self._name)
-        return Call(args, kwargs, self._name)
+        """Return the arguments, by position where they can be, with defaults."""
+        args, kwargs = self._fitted(args, kwargs) if self._input_signature is not None else self._bind(args, kwargs)
+        names = self._now[0].names if self._now is not None else self._look()[0].names
+        return Call(args, kwargs, self._name, self._names, names)
+
+    def _fitted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        args, kwargs = self._bind(args, kwargs)
+        if kwargs:
+            raise ArgumentError(
+                f"{self._name}: with input_signature all arguments are positional, got {sorted(kwargs)}"
+                f"\n  at {user_line()}"
+            )
+        return fit(args, self._input_signature or (), self._name), kwargs
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         try:
@@ -116,130 +132,45 @@ class Function:
         found = bound.args if self._owner is None else bound.args[1:]
         return found, bound.kwargs
 
-    def _python(self, *args: Any, **kwargs: Any) -> Any:
-        if self._owner is not None:
-            return self.python_function(self._owner(), *args, **kwargs)
-        return self.python_function(*args, **kwargs)
-
     # --- traces -----------------------------------------------------------------------------------
+
+    def _outside(self) -> Outside:
+        return Outside(self.python_function, None if self._owner is None else self._owner())
+
+    def _look(self) -> tuple[Outside, Table]:
+        """Return what the function reads outside now, and the traces made for it."""
+        now = self._now
+        if now is None or not now[0].holds():
+            outside = self._outside()
+            now = self._now = (outside, self._tables.setdefault(outside.key, Table()))
+        return now
 
     def _find(self, call: Call) -> ConcreteFunction | None:
         """Return the concrete function for a call, and capture it if there is none; None if that cannot be."""
         with self._lock:
-            watch = Watch(self.python_function, self._owner)
-            if self._watch is None or self._watch.names != watch.names:
-                self._served.clear()
-            self._watch = watch
-            outside = watch.fingerprint()
-            key = (outside, call.key())
-            found = self._served.get(key)
+            table = self._look()[1]
+            found, refused = table.find(call)
             if found is not None:
                 return found
-            refused = None
-            for known, concrete in reversed(self._traces):
-                if known[0] == outside and known[1] == call.structure and _serves(known[2], call.keys):
-                    refused = concrete.refuses(call)
-                    if refused is None:
-                        self._served[key] = concrete
-                        return concrete
-            widened = self._widened(outside, call) if self._reduce_retracing and refused is None else None
-            keys = call.keys if self._input_signature is None else self._declared(call)
+            keys = call.keys
+            if self._input_signature is not None:
+                specs = optree.tree_leaves(self._input_signature, none_is_leaf=True)
+                keys = tuple([TensorKey(s.shape, s.dtype, key.device) for s, key in zip(specs, keys, strict=True)])
+            elif self._reduce_retracing and refused is None:
+                keys = table.widened(call) or keys
             try:
-                concrete = self._capture(call, widened or keys)
+                return self._capture(call, keys, refused)
             except NotCapturable:
                 return None
-            # What the function made while it was captured (a Variable, say) is there now.
-            self._watch = Watch(self.python_function, self._owner)
-            outside = self._watch.fingerprint()
-            self._explanation.add(self._paths(call), call, widened or keys, self._watch, concrete, refused)
-            self._traces.append(((outside, call.structure, widened or keys), concrete))
-            self._served[(outside, call.key())] = concrete
-            return concrete
 
-    def _declared(self, call: Call) -> tuple[Any, ...]:
-        specs = optree.tree_leaves(self._input_signature, none_is_leaf=True)
-        return tuple([TensorKey(spec.shape, spec.dtype, key.device) for spec, key in zip(specs, call.keys, strict=True)])
-
-    def _widened(self, outside: Any, call: Call) -> tuple[Any, ...] | None:
-        """Return keys with None for lengths that differ from those of an earlier trace, if nothing else does."""
-        for known, _ in reversed(self._traces):
-            if known[0] != outside or known[1] != call.structure:
-                continue
-            keys: list[Any] = []
-            for mine, theirs in zip(known[2], call.keys, strict=True):
-                if type(mine) is TensorKey and type(theirs) is TensorKey:
-                    keys.append(mine.widened(theirs))
-                else:
-                    keys.append(mine if mine == theirs else None)
-            if None not in keys:
-                return tuple(keys)
-        return None
-
-    def _paths(self, call: Call) -> list[str]:
-        return call.paths(self._names)
-
-    def _capture(self, call: Call, keys: Sequence[Any]) -> ConcreteFunction:
-        """Trace the function; twice where it makes Variables, to see that it makes them once."""
-        concrete, made = self._trace(call, keys)
-        if made:
-            concrete, again = self._trace(call, keys)
-            if again:
-                raise CaptureError(
-                    f"{self._name}: the function makes a Variable in every call ({describe(again[0])}); a captured function "
-                    f"makes one in the first call only: keep it, for example with `if self.v is None: self.v = ef.Variable(…)`"
-                    f"\n  at {user_line()}"
-                )
-        return concrete
-
-    def _trace(self, call: Call, keys: Sequence[Any]) -> tuple[ConcreteFunction, list[Any]]:
-        trace = Trace(self._name)
-        hints = [key.shape if type(key) is TensorKey else None for key in call.keys]
-        specs = specs_for(keys, trace.guards, hints)
-        watch = Watch(self.python_function, self._owner)
-        before = watch.fingerprint()
-        with trace.tracing():
-            leaves = list(call.leaves)
-            for position, (path, spec) in enumerate(zip(self._paths(call), specs, strict=True)):
-                if spec is not None:
-                    leaves[position] = trace.parameter(path, spec, keys[position].device)
-            args, kwargs = call.structure.unflatten(leaves)
-            result = self._python(*args, **kwargs)
-            self._check_arguments(call, args, kwargs)
-            found, structure = optree.tree_flatten(result, none_is_leaf=True)
-            tensors = [x for x in found if isinstance(x, Tensor)]
-            graph = trace.graph(tensors)
-        self._check_outside(watch, before, trace)
-        indices = iter(range(len(tensors)))
-        results = [Result(next(indices), None) if isinstance(x, Tensor) else Result(None, x) for x in found]
-        concrete = ConcreteFunction(self._name, graph, keys, call.structure, structure, results)
+    def _capture(self, call: Call, keys: tuple[Any, ...], refused: str | None) -> ConcreteFunction:
+        concrete = Tracing(self._name, self._python, self._outside, call, keys).capture()
         concrete.bind = self._call
-        return concrete, trace.variables
-
-    def _check_arguments(self, call: Call, args: Any, kwargs: Any) -> None:
-        tree: Any = (args, kwargs)
-        leaves, structure = optree.tree_flatten(tree, none_is_leaf=True)
-        if structure != call.structure or any(
-            isinstance(now, Tensor) != isinstance(then, Tensor) for now, then in zip(leaves, call.leaves, strict=True)
-        ):
-            raise CaptureError(
-                f"{self._name}: the function changes a list or a dict among its arguments, which happens once, while it is "
-                f"captured, and not in every run; return what it makes\n  at {user_line()}"
-            )
-
-    def _check_outside(self, watch: Watch, before: tuple[Any, ...], trace: Trace) -> None:
-        """Raise if the function changed something outside that no graph can change."""
-        for name, then, now, value in zip(watch.names, before, watch.fingerprint(), watch.values(), strict=True):
-            if holds_symbol(value):
-                raise CaptureError(
-                    f"{self._name}: a Tensor of the captured function was put into {name}, where it stands for nothing when "
-                    f"the capture is over; return it, or keep it in a Variable\n  at {user_line()}"
-                )
-            if then != now and not trace.variables:
-                what = "takes items from" if then and then[0] == "generator" else "changes"
-                raise CaptureError(
-                    f"{self._name}: the function {what} {name}, which happens once, while it is captured, and not in every "
-                    f"run; return the new value, keep it in a Variable, or do it in ef.py_function\n  at {user_line()}"
-                )
+        # What the function made while it was captured (a Variable, say) is there now.
+        outside, table = self._look()
+        table.add(Trace(call.form(), keys, concrete), call)
+        self._explanation.add(call, keys, outside, refused)
+        return concrete
 
     def get_concrete_function(self, *args: Any, **kwargs: Any) -> ConcreteFunction:
         """Return the captured function for these arguments.
@@ -268,50 +199,38 @@ class Function:
         """
         if not args and not kwargs and self._input_signature is not None:
             args = self._input_signature
-            call = Call(args, kwargs, self._name)
-        elif self._input_signature is not None:
-            call = self._call(args, kwargs)
-        else:
-            bound, keywords = self._bind(args, kwargs)
-            call = Call(bound, keywords, self._name)
-        specs = [isinstance(x, TensorSpec) for x in call.leaves]
-        if any(specs):
-            concrete = self._of_specs(call)
-        else:
-            found = self._find(call)
-            if found is None:
-                raise CaptureError(f"{self._name}: cannot be captured here\n  at {user_line()}")
-            concrete = found
+        if any(isinstance(x, TensorSpec) for x in optree.tree_leaves((args, kwargs), none_is_leaf=True)):
+            return self._of_specs(args, kwargs)
+        concrete = self._find(self._call(args, kwargs))
+        if concrete is None:
+            raise CaptureError(
+                f"{self._name}: a transformation around follows a value that the function uses, so it cannot be captured "
+                f"by itself\n  at {user_line()}"
+            )
         return concrete
 
-    def _of_specs(self, call: Call) -> ConcreteFunction:
-        """Trace for specs; lengths that may be any are taken to be 2, 3, … while nothing else is known."""
+    def _of_specs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ConcreteFunction:
+        """Trace for specs; lengths that may be any are taken to be 8, 9, … while nothing else is known."""
         with self._lock:
-            self._watch = Watch(self.python_function, self._owner)
-            outside = self._watch.fingerprint()
-            for known, concrete in self._traces:
-                if known == (outside, call.structure, call.keys):
-                    return concrete
+            outside, table = self._look()
+            bound, keywords = self._bind(args, kwargs)
+            call = Call(bound, keywords, self._name, self._names, outside.names)
+            known = table.same(call)
+            if known is not None:
+                return known
             keys = call.keys
-            hinted = []
             count = 7
-            for x, key in zip(call.leaves, keys, strict=True):
-                if type(key) is TensorKey and None in key.shape:
+            hinted: list[Any] = []
+            for key in keys:
+                if type(key) is TensorKey:
                     sides = []
                     for side in key.shape:
                         count += side is None
                         sides.append(count if side is None else side)
-                    hinted.append(TensorKey(tuple(sides), key.dtype, key.device))
-                else:
-                    hinted.append(key)
-                del x
+                    key = TensorKey(tuple(sides), key.dtype, key.device)
+                hinted.append(key)
             call.keys = tuple(hinted)
-            concrete = self._capture(call, keys)
-            call.keys = keys
-            self._watch = Watch(self.python_function, self._owner)
-            self._explanation.add(self._paths(call), call, keys, self._watch, concrete, None)
-            self._traces.append(((self._watch.fingerprint(), call.structure, keys), concrete))
-            return concrete
+            return self._capture(call, keys, None)
 
     def explain(self) -> str:
         """Tell each trace, what made it, and which argument differed how.
@@ -338,14 +257,23 @@ class Function:
 
     @property
     def concrete_functions(self) -> list[ConcreteFunction]:
-        """What was captured so far, oldest first."""
-        return [concrete for _, concrete in self._traces]
+        """What was captured so far, oldest first for the same values outside."""
+        return [trace.concrete for table in self._tables.values() for trace in table.traces]
 
     def __repr__(self) -> str:
-        return f"<captured function {self._name!r}, {len(self._traces)} traces>"
+        count = len(self.concrete_functions)
+        return f"<captured function {self._name!r}: {count} trace{'' if count == 1 else 's'}>"
 
     def __reduce__(self) -> Any:
-        return function, (self.python_function,)
+        return _restore, (self.python_function, self._input_signature, self._reduce_retracing)
+
+
+def _restore(python_function: Callable[..., Any], input_signature: Any, reduce_retracing: bool) -> Function:
+    return Function(python_function, input_signature, reduce_retracing)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -355,17 +283,27 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-def _serves(known: Sequence[Any], keys: Sequence[Any]) -> bool:
-    return len(known) == len(keys) and all(
-        mine.serves(theirs) if type(mine) is TensorKey else mine == theirs
-        for mine, theirs in zip(known, keys, strict=True)
-    )
+def _least(parameters: list[inspect.Parameter]) -> int | None:
+    """Return how many positional arguments say all there is to say: what is left out is a number or a text."""
+    least = 0
+    for position, parameter in enumerate(parameters):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        simple = isinstance(parameter.default, SIMPLE)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            if not simple:
+                return None
+        elif not simple:
+            least = position + 1
+    return least
 
 
 @overload
 def function(python_function: Callable[..., Any], /) -> Function: ...
 @overload
-def function(*, input_signature: Any = None, reduce_retracing: bool = True) -> Callable[[Callable[..., Any]], Function]: ...
+def function(
+    *, input_signature: Any = None, reduce_retracing: bool = True
+) -> Callable[[Callable[..., Any]], Function]: ...
 @overload
 def function(
     python_function: Callable[..., Any] | None, /, *, input_signature: Any = None, reduce_retracing: bool = True
@@ -409,8 +347,8 @@ def function(
     Notes
     -----
     Tensors and NumPy arrays are inputs of the graph; Python numbers, text and other objects are part of it, a new
-    value makes a new trace. Variables are read and assigned when the graph runs. Numbers, flags and small arrays
-    that the function reads from closures and globals are checked at every call.
+    value makes a new trace. Variables are read and assigned when the graph runs. What else the function reads, from
+    closures, globals and objects, is compared at every call; a change makes a new trace.
 
     Examples
     --------
@@ -426,9 +364,9 @@ def function(
         return lambda python: function(python, input_signature=input_signature, reduce_retracing=reduce_retracing)
     if isinstance(python_function, Function):
         return python_function
+    if isinstance(python_function, staticmethod | classmethod):
+        made = function(python_function.__func__, input_signature=input_signature, reduce_retracing=reduce_retracing)
+        return type(python_function)(made)
     if not callable(python_function):
         raise ArgumentError(f"function: expected a function, got {describe(python_function)}\n  at {user_line()}")
     return Function(python_function, input_signature, reduce_retracing)
-
-
-_ = (CPU0, Symbol, VariableKey, active, recorders, convert, wrap, np)

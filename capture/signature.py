@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import optree
 
 from eagerflow import devices
-from eagerflow.core import ArrayMethods, Tensor, Variable, convert
-from eagerflow.core.dims import Guards, has_dims, symbol
+from eagerflow.capture.walk import SIMPLE, Walk, key_of
+from eagerflow.core import ArrayMethods, Tensor, Variable, convert, default_dtype, is_inexact, wrap
+from eagerflow.core.dims import Guards, symbol
 from eagerflow.core.explain import describe, user_line
 from eagerflow.core.spec import Spec
 from eagerflow.core.tensor import as_dtype
@@ -132,34 +132,59 @@ class TensorKey:
 
 
 class ValueKey:
-    """A Python value among the arguments: it is part of the trace."""
+    """A Python value among the arguments: it is part of the trace.
 
-    __slots__ = ("_key", "value")
+    Parameters
+    ----------
+    value : object
+        The value. It is kept, so that its id stays its own.
+    path : str
+        What it is called.
+    names : frozenset of str
+        The attributes that the function names: of objects these are compared, and not the object.
 
-    def __init__(self, value: Any) -> None:
+    Attributes
+    ----------
+    parts : dict
+        Per path what an object is made of, for explanations; empty for numbers, texts and the like.
+    """
+
+    __slots__ = ("_key", "parts", "value")
+
+    def __init__(self, value: Any, path: str = "", names: frozenset[str] = frozenset()) -> None:
         self.value = value
-        kind = type(value)
-        if kind is float:
-            key: Any = value.hex()  # tells -0.0 from 0.0, and finds NaN again
-        elif kind is complex:
-            key = (value.real.hex(), value.imag.hex())
-        else:
+        self.parts: dict[str, tuple[Any, Any]] = {}
+        if isinstance(value, SIMPLE):
+            self._key: Any = key_of(value)
+            return
+        if _compares_by_value(value):
             try:
                 hash(value)
-                key = value
-            except TypeError:
-                key = id(value)  # the key holds the value, so that the id stays its own
-        self._key = (kind, key)
+                self._key = (type(value), value)
+                return
+            except TypeError:  # something in it has no hash
+                pass
+        walk = Walk.to_the_end(lambda walk: walk.look(path, value), names)
+        self.parts = walk.found
+        self._key = walk.key
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ValueKey) and self._key == other._key
+        return isinstance(other, ValueKey) and bool(self._key == other._key)
 
     def __hash__(self) -> int:
         return hash(self._key)
 
     def __repr__(self) -> str:
+        if self.parts:
+            return f"a {type(self.value).__name__}"
         text = repr(self.value)
         return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _compares_by_value(value: Any) -> bool:
+    """Tell whether equal values of a type are the same to a function: frozen dataclasses, dates, paths."""
+    kind = type(value)
+    return kind.__hash__ is not None and kind.__hash__ is not object.__hash__ and not callable(value)
 
 
 class VariableKey:
@@ -183,28 +208,61 @@ class VariableKey:
 class Call:
     """The arguments of one call: their structure, a key for each leaf, and the Tensors among them.
 
+    Modules are leaves: they are looked at as other objects are, and their Variables are read when the graph runs. Those
+    that tree functions made, whose Variables may be anything, are trees.
+
+    Parameters
+    ----------
+    args, kwargs : tuple and dict
+        The arguments.
+    what : str
+        Name of the function.
+    parameters : sequence of str
+        Names of its positional parameters.
+    names : frozenset of str
+        The attributes that the function names.
+
     Attributes
     ----------
     structure : PyTreeSpec
         Of ``(args, kwargs)``.
     leaves : list
-        All leaves, Tensors as they are.
+        All leaves, NumPy arrays as Tensors that see their memory.
     keys : tuple
         A key for each leaf.
-    names : tuple of str
-        Where each leaf is, for explanations: ``batch['x']``.
+    lent : set of int
+        Which of the Tensors see memory of others.
+    paths : list of str
+        Where each leaf is, as code: ``batch['x']``.
     traced : bool
         Whether a transformation outside follows one of them.
     """
 
-    __slots__ = ("keys", "leaves", "lent", "structure", "traced")
+    __slots__ = ("keys", "leaves", "lent", "orders", "parameters", "paths", "structure", "traced")
 
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> None:
+    def __init__(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        what: str,
+        parameters: Sequence[str] = (),
+        names: frozenset[str] = frozenset(),
+    ) -> None:
+        orders: list[tuple[Any, ...]] = []  # of the keys of dicts, which functions may go through
+
+        def is_leaf(x: Any) -> bool:
+            if isinstance(x, dict):
+                orders.append(tuple(x))
+            return hasattr(type(x), "named_variables") and "_form" not in vars(x)
+
         tree: Any = (args, kwargs)
-        leaves, self.structure = optree.tree_flatten(tree, none_is_leaf=True)
+        leaves, self.structure = optree.tree_flatten(tree, is_leaf, none_is_leaf=True)
         self.leaves: list[Any] = leaves
+        self.orders = tuple(orders)
+        self.parameters = parameters
+        self.paths = _paths(self.structure, parameters)
         self.traced = False
-        self.lent: set[int] = set()  # which Tensors see arrays of others
+        self.lent: set[int] = set()
         count = 0
         keys: list[Any] = []
         for position, x in enumerate(leaves):
@@ -216,48 +274,90 @@ class Call:
             elif isinstance(x, Traced):
                 self.traced = True
                 keys.append(TensorKey(x.shape, x.dtype, x.device))
-            elif isinstance(x, np.ndarray | np.generic) or (
-                not isinstance(x, TensorSpec) and devices.of_array(x) is not None
-            ):
+            elif _is_array(x):
                 leaves[position] = tensor = convert(x, copy=False)
                 self.lent.add(count)
                 keys.append(TensorKey(tensor._held.shape, tensor._held.dtype, tensor._device))
             elif kind is TensorSpec:
                 keys.append(TensorKey(x.shape, x.dtype, x.device))
-            elif isinstance(x, types.GeneratorType) or (hasattr(x, "__next__") and hasattr(x, "__iter__")):
+            elif isinstance(x, Iterator) and not hasattr(x, "read"):
                 raise CaptureError(
-                    f"{what}: an argument is {kind.__name__}, which gives its items only once, while the function is captured; "
-                    f"pass a list or a tuple\n  at {user_line()}"
+                    f"{what}: {self.paths[position]} is a {kind.__name__}, which gives its items only once, while the "
+                    f"function is captured; pass a list or a tuple\n  at {user_line()}"
                 )
             else:
-                keys.append(ValueKey(x))
+                keys.append(ValueKey(x, self.paths[position], names))
             count += type(keys[-1]) is TensorKey
         self.keys = tuple(keys)
 
     def key(self) -> tuple[Any, ...]:
         """Return what decides which trace serves the call."""
-        return (self.structure, *self.keys)
+        return (*surroundings(), self.structure, self.orders, *self.keys)
 
-    def arrays(self) -> list[Any]:
-        """Return the arrays of the Tensors among the leaves."""
-        return [x._held for x, key in zip(self.leaves, self.keys, strict=True) if type(key) is TensorKey]
+    def form(self) -> tuple[Any, ...]:
+        """Return what has to be equal for a trace to serve the call, whatever the lengths of its Tensors."""
+        return (*surroundings(), self.structure, self.orders)
 
     def tensors(self) -> list[Tensor]:
         """Return the Tensors among the leaves."""
         return [x for x, key in zip(self.leaves, self.keys, strict=True) if type(key) is TensorKey]
 
-    def paths(self, names: Sequence[str]) -> list[str]:
-        """Return where each leaf is, as code: ``batch['x'][0]``; `names` are those of positional parameters."""
-        found = []
-        for path in optree.treespec_paths(self.structure):
-            top, rest = path[0], path[1:]
-            if top == 0:
-                first = names[rest[0]] if rest[0] < len(names) else f"argument {rest[0]}"
-            else:
-                first = str(rest[0])
-            found.append(first + "".join([f"[{step!r}]" if not isinstance(step, str) or not step.isidentifier()
-                                          else f"[{step!r}]" for step in rest[1:]]))  # fmt: skip
-        return found
+    def arrays(self) -> list[Any]:
+        """Return their arrays."""
+        return [x._held for x in self.tensors()]
+
+
+def surroundings() -> tuple[Any, Any]:
+    """Return the settings that decide what a function computes: the default dtype and the current device."""
+    return default_dtype(), devices.current()
+
+
+def quick_key(args: tuple[Any, ...], tensors: list[Tensor]) -> tuple[Any, ...] | None:
+    """Return a key of simple positional arguments, and put the Tensors among them into `tensors`; None for others.
+
+    It says what `Call` and its keys say, in much less time.
+    """
+    device = devices.current()
+    key: list[Any] = [default_dtype(), device]
+    for x in args:
+        kind = type(x)
+        if kind is Tensor:
+            array = x._held
+            key += (array.shape, array.dtype, x._device)
+            tensors.append(x)
+        elif kind is np.ndarray and device is devices.CPU0:
+            key += ("array", x.shape, x.dtype)
+            tensors.append(wrap(x, device))
+        elif kind is float:
+            key += (kind, x.hex())
+        elif kind in _QUICK:
+            key += (kind, x)
+        elif kind is Variable:
+            key += (kind, id(x))
+        else:
+            return None
+    return tuple(key)
+
+
+_QUICK = frozenset((int, bool, str, type(None)))
+
+
+def _is_array(x: Any) -> bool:
+    """Tell whether a value becomes a Tensor: an array of numbers, of whatever library."""
+    if isinstance(x, np.ndarray | np.generic):
+        return x.dtype.kind in "biufc" or is_inexact(x.dtype) or x.dtype.name in ("int4", "uint4")
+    return not isinstance(x, TensorSpec | SIMPLE) and devices.of_array(x) is not None
+
+
+def _paths(structure: Any, parameters: Sequence[str]) -> list[str]:
+    found = []
+    for path in optree.treespec_paths(structure):
+        if path[0] == 0:
+            first = parameters[path[1]] if path[1] < len(parameters) else f"argument {path[1]}"
+        else:
+            first = str(path[1])
+        found.append(first + "".join([f"[{step!r}]" for step in path[2:]]))
+    return found
 
 
 def specs_for(keys: Iterable[Any], guards: Guards, hints: Iterable[Any]) -> list[Any]:
@@ -296,7 +396,9 @@ def check_specs(given: Any) -> tuple[Any, ...]:
         )
     for leaf in optree.tree_leaves(tuple(given), none_is_leaf=True):
         if not isinstance(leaf, TensorSpec):
-            raise ArgumentError(f"function: input_signature holds TensorSpecs, got {describe(leaf)}\n  at {user_line()}")
+            raise ArgumentError(
+                f"function: input_signature holds TensorSpecs, got {describe(leaf)}\n  at {user_line()}"
+            )
     return tuple(given)
 
 
@@ -325,8 +427,8 @@ def fit(args: tuple[Any, ...], signature: tuple[Any, ...], what: str) -> tuple[A
         name = spec.name or f"argument {len(fitted)}"
         if tensor.dtype != spec.dtype:
             raise DTypeError(
-                f"{what}: expected {name} to have dtype {spec.dtype}, got {describe(tensor)}; cast it with x.astype(...)"
-                f"\n  at {user_line()}"
+                f"{what}: expected {name} to have dtype {spec.dtype}, got {describe(tensor)}; "
+                f"cast it with x.astype(...)\n  at {user_line()}"
             )
         fits = len(tensor.shape) == len(spec.shape) and all(
             side is None or side == length for side, length in zip(spec.shape, tensor.shape, strict=True)
@@ -340,8 +442,3 @@ def fit(args: tuple[Any, ...], signature: tuple[Any, ...], what: str) -> tuple[A
 
 def _weak(x: Any, dtype: Any) -> Any:
     return dtype if isinstance(x, bool | int | float | complex | list | tuple) else None
-
-
-def is_symbolic(shape: Any) -> bool:
-    """Tell whether a shape has symbolic lengths."""
-    return has_dims(shape)

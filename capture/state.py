@@ -1,4 +1,4 @@
-"""State in a captured function: Variables that it reads and assigns, random draws, callbacks, in the order of the program."""
+"""State in a captured function: Variables that it reads and assigns, random draws, callbacks, in their order."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ class Symbol(Traced):
     def numpy(self) -> Any:
         """Raise: a symbol has no values yet."""
         raise self._error(
-            "something needs the numbers of a Tensor (.numpy(), np.asarray, a NumPy or SciPy function that eagerflow does "
-            "not know, a mask as an index)",
+            "something needs the numbers of a Tensor (.numpy(), np.asarray, a NumPy or SciPy function that eagerflow "
+            "does not know, a mask as an index)",
             "use ef functions throughout, return the Tensor, or call the code through ef.py_function",
         )
 
@@ -91,7 +91,7 @@ class Symbol(Traced):
         remedy = (
             "use ef.where(condition, a, b), which computes both, or decide outside the captured function"
             if kind == "a branch"
-            else "keep it a Tensor, pass the number as a Python argument, or compute with it outside the captured function"
+            else "keep it a Tensor, pass the number as a Python argument, or compute with it outside the function"
         )
         raise self._error(what, remedy)
 
@@ -101,8 +101,8 @@ class Symbol(Traced):
         made = f"\n  it was made at {self._held.node.line}" if self._held.node.line else ""
         if not trace.alive:
             return CaptureError(
-                f"a Tensor of {trace.name} was kept when the capture was over (in an attribute, a list, a global), where it "
-                f"stands for nothing; return it from the function, or keep it in a Variable{where}{made}"
+                f"a Tensor of {trace.name} was kept when the capture was over (in an attribute, a list, a global), where "
+                f"it stands for nothing; return it from the function, or keep it in a Variable{where}{made}"
             )
         return CaptureError(
             f"{what}, which has none yet while {trace.name} is captured"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -37,6 +37,8 @@ class Trace(Level):
     ----------
     name : str
         Name of the function.
+    large : sequence of (str, ndarray)
+        Large arrays outside, which their owner may write to, with what they are called.
 
     Attributes
     ----------
@@ -44,11 +46,13 @@ class Trace(Level):
         What it did so far.
     guards : Guards
         What it took for granted of symbolic lengths.
-    created : list of Variable
+    variables : list of Variable
         Variables that the function made.
+    hidden : list of ndarray
+        Those of the large arrays that are read in every run: parameters after those of the arguments.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, large: Sequence[tuple[str, np.ndarray]] = ()) -> None:
         super().__init__()
         self.function = name
         self.name = f"the captured function {name!r}"
@@ -56,11 +60,15 @@ class Trace(Level):
         self.guards = Guards()
         self.guards.lift = self.lift  # what makes a traced value of a plain one, where a symbolic length asks for it
         self.variables: list[Variable] = []
+        self.made_at = ""  # the line of the last of them
+        self.hidden: list[np.ndarray] = []
+        self._large = large
         self._places = Places()
         self._at: Node | None = None
         self._order = Order()
         self._state: dict[int, Symbol] = {}
         self._constants: dict[int, Value] = {}
+        self._kept: list[Any] = []
         self._draws: dict[int, tuple[Any, int]] = {}
 
     @contextmanager
@@ -109,10 +117,16 @@ class Trace(Level):
         data = tensor._held
         known = self._constants.get(id(data))
         if known is None:
-            spec = Spec(data.shape, data.dtype)
-            # The graph keeps the array, so that nothing else gets its id.
-            known = self.add(CONSTANT, (), {"value": data}, [(spec, tensor._device)]).outputs[0]
+            results = [(Spec(data.shape, data.dtype), tensor._device)]
+            for name, array in self._large:
+                if _is_copy(data, array):
+                    known = self.add(PARAMETER, (), {"name": name}, results).outputs[0]
+                    self.hidden.append(array)
+                    break
+            else:
+                known = self.add(CONSTANT, (), {"value": data}, results).outputs[0]
             self._constants[id(data)] = known
+            self._kept.append(data)  # so that nothing else gets its id
         return known
 
     def lift(self, value: Any) -> Symbol:
@@ -215,6 +229,7 @@ class Trace(Level):
     def created(self, variable: Variable, value: Tensor) -> Tensor:
         """Return the initial value of a Variable that the function makes: what eager code would give it."""
         self.variables.append(variable)
+        self.made_at = user_line()
         if not isinstance(value, Traced):
             return value
         return wrap(self._initial(self.value(value)), value.device)
@@ -228,8 +243,8 @@ class Trace(Level):
                 continue
             if node.op is PARAMETER or node.op is READ or node.effects not in ("none", "random"):
                 raise CaptureError(
-                    f"Variable: a captured function makes a Variable whose initial value depends on its arguments or on "
-                    f"another Variable; make it before, or from constants\n  at {user_line()}"
+                    f"Variable: a captured function makes a Variable whose initial value depends on its arguments or "
+                    f"on another Variable; make it before, or from constants\n  at {user_line()}"
                 )
             needed.add(node)
             stack.extend([value.node for value in node.values])
@@ -273,7 +288,7 @@ class _Interpreter(Eager):
         self.trace = weakref.proxy(trace)
 
     def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-        lengths = any([isinstance(x, Symbolic) for x in inputs])
+        lengths = any(isinstance(x, Symbolic) for x in inputs)
         if not lengths and not isinstance(attrs.get("key"), Key) and (inputs or not has_dims(attrs)):
             return super().apply(op, inputs, attrs)
         if not lengths:
@@ -290,6 +305,17 @@ class _Interpreter(Eager):
         return from_outside if isinstance(from_outside, Traced) else self.trace.lift(Tensor(from_outside))
 
 
+def _is_copy(data: Any, array: np.ndarray) -> bool:
+    """Tell whether a constant has the values of an array outside."""
+    return (
+        type(data) is np.ndarray
+        and data.shape == array.shape
+        and data.dtype == array.dtype
+        and data.dtype != object
+        and np.array_equal(data, array, equal_nan=True)
+    )
+
+
 def _is_number(x: Any) -> bool:
     return type(x) in SCALARS
 
@@ -297,6 +323,6 @@ def _is_number(x: Any) -> bool:
 def _data_dependent(op: Op, reason: str) -> CaptureError:
     return CaptureError(
         f"{op.name}: the shape of its result depends on values, which a captured graph does not have"
-        f"{': ' + reason if reason else ''}; use ef.where or a mask in place of selecting, or call it in ef.py_function\n"
-        f"  at {user_line()}"
+        f"{': ' + reason if reason else ''}; use ef.where or a mask in place of selecting, or call it in "
+        f"ef.py_function\n  at {user_line()}"
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import io
 import operator
+import os
 import random
-import sys
 import time
 import types
-from collections import deque
+from collections import UserDict, UserList, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,10 +27,10 @@ _ITEMS = 1000  # longer lists are not looked into
 _DEPTH = 20
 # Special methods that run without being named; making and showing an object is not part of using it.
 _NOT_USED = {"__init__", "__new__", "__repr__", "__str__", "__init_subclass__", "__del__", "__reduce__", "__class__"}
-_IMPURE = {
-    time: {"time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns", "monotonic_ns", "ctime"},
-    sys.modules.get("datetime"): set(),
-}
+# What gives something else at every call, and keeps no state that could be compared.
+_CLOCKS = ("time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns", "monotonic_ns")
+_IMPURE = {os.urandom, input, *[getattr(time, name) for name in _CLOCKS]}
+_TODAY = {"now", "today", "utcnow"}
 
 
 class Walk:
@@ -49,6 +50,8 @@ class Walk:
         self.symbols: list[str] = []
         self.impure: list[str] = []
         self.consumed: list[tuple[str, Callable[[], Any], Any]] = []
+        self.blind: list[str] = []
+        self.codes: list[types.CodeType] = []
         self.large: list[tuple[str, np.ndarray]] = []
         # How to look again, fast: see `Outside`.
         self.cells: list[Any] = []
@@ -57,8 +60,9 @@ class Walk:
         self.lengths: list[tuple[Any, int]] = []
         self.slots: list[tuple[Any, str]] = []
         self.tensors: list[tuple[Tensor, Any]] = []
-        self.contents: list[tuple[np.ndarray, bytes]] = []
+        self.contents: list[tuple[Callable[[], bytes], bytes]] = []
         self._known = names
+        self._functions: list[tuple[types.FunctionType, str]] = []  # yet to be looked at
         self._seen: dict[int, str] = {}
         self._keep: list[Any] = []  # nothing else gets the ids in `_seen`
         self._home = ""
@@ -70,6 +74,8 @@ class Walk:
         while True:
             walk = cls(names)
             look(walk)
+            while walk._functions:
+                walk._function(*walk._functions.pop(0))
             if walk._known <= names:
                 return walk
             names = names | walk._known
@@ -86,7 +92,8 @@ class Walk:
             self._seen[id(owner)] = "self"
             self._object("self", owner)
         if isinstance(function, types.FunctionType):
-            self._function(function, "")
+            self._seen[id(function)] = function.__name__
+            self._functions.append((function, ""))
         else:
             self.look(getattr(function, "__name__", type(function).__name__), function)
 
@@ -125,15 +132,19 @@ class Walk:
 
     def _compound(self, path: str, value: Any, kind: type) -> None:
         """Look at what is made of other values."""
+        attributes: Any = getattr(value, "__dict__", {})
         if isinstance(value, np.ndarray):
             self._array(path, value)
+        elif isinstance(value, bytearray):
+            self.found[path] = (kind, bytes(value)), f"a bytearray of {len(value)}"
+            self.contents.append((functools.partial(bytes, value), bytes(value)))
         elif isinstance(value, types.FunctionType):
             self._by_identity(path, value)
             if self._is_users(value):
-                self._function(value, f"{path}: ")
+                self._functions.append((value, f"{path}: "))
             elif isinstance(inner := getattr(value, "__wrapped__", None), types.FunctionType) and self._is_users(inner):
                 self.look(f"{path}.__wrapped__", inner)
-        elif hasattr(kind, "python_function") or hasattr(value, "python_function"):
+        elif "python_function" in attributes:
             self.look(path, value.python_function)
         elif isinstance(value, types.MethodType):
             self.look(path, value.__func__)
@@ -149,10 +160,13 @@ class Walk:
             self._by_identity(path, value)
             if self._is_users_class(value):
                 self._class(path, value, making=True)
+        elif isinstance(value, map | zip | filter | enumerate):
+            self.found[path] = (kind, id(value)), f"an iterator ({kind.__name__})"
+            self.look(f"{path}.items", value.__reduce__()[1])
         elif self._stream(path, value) or isinstance(value, types.ModuleType | Level | GradientTape):
             self._by_identity(path, value)
-        elif hasattr(value, "__wrapped__") and not hasattr(value, "__dict__"):
-            self.look(path, value.__wrapped__)  # a cache
+        elif isinstance(attributes.get("__wrapped__"), types.FunctionType):  # a cache
+            self.look(path, value.__wrapped__)
         else:
             self._object(path, value)
 
@@ -161,7 +175,7 @@ class Walk:
         if value.nbytes <= _SMALL and value.dtype != object:
             content = value.tobytes()
             self.found[path] = ("ndarray", value.shape, value.dtype.str, content), shown
-            self.contents.append((value, content))
+            self.contents.append((value.tobytes, content))
         else:
             self.found[path] = ("ndarray", value.shape, value.dtype.str, id(value)), shown
             self.large.append((path, value))
@@ -196,12 +210,12 @@ class Walk:
             state = functools.partial(_frame, value)
         elif isinstance(value, random.Random):
             state = value.getstate
-        elif hasattr(value, "bit_generator"):
+        elif hasattr(value, "bit_generator") or type(value).__name__ == "RandomState":
             state = functools.partial(_bits, value)
-        elif hasattr(value, "get_state") and type(value).__name__ == "RandomState":
-            state = functools.partial(_bits, value)
-        elif hasattr(value, "__next__") and not is_users_module(type(value).__module__):
+        elif hasattr(value, "__next__") and not isinstance(value, io.IOBase) and not self._is_users_class(type(value)):
             state = functools.partial(_position, value)
+            if operator.length_hint(value, -1) < 0 and "0x" in repr(value):
+                self.blind.append(path)
         if state is None:
             return False
         self.consumed.append((path, state, state()))
@@ -213,7 +227,7 @@ class Walk:
         """Look at the attributes of an object that the functions name; of modules and optimizers at all."""
         kind = type(value)
         attributes: dict[str, Any] = getattr(value, "__dict__", {})
-        whole = hasattr(value, "named_variables")
+        whole = hasattr(kind, "named_variables") or isinstance(value, UserDict | UserList)
         if path != "self":
             self._keep.append(value)
             by_value = dataclasses.is_dataclass(value)
@@ -222,6 +236,8 @@ class Walk:
         if whole:
             self.wholes.append(attributes.values())
             wanted = list(attributes)
+            if hasattr(kind, "training"):
+                self.found[f"{path}.training"] = key_of(value.training), value.training
         else:
             wanted = [name for name in attributes if name in self.names]
             self.picked.append((attributes.get, wanted))
@@ -249,7 +265,7 @@ class Walk:
                 picked.append(name)
                 if id(function) not in self._seen and self._is_users(function):
                     self._seen[id(function)] = f"{klass.__name__}.{name}"
-                    self._function(function, f"{klass.__name__}.{name}: ")
+                    self._functions.append((function, f"{klass.__name__}.{name}: "))
             elif not special:
                 picked.append(name)
                 self.look(f"{path}.{name}", value)
@@ -261,6 +277,7 @@ class Walk:
         """Look at what a function reads from its closure and from its globals."""
         code = function.__code__
         named = names_of(code)
+        self.codes.append(code)
         self._known = self._known | named.attributes
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
@@ -280,8 +297,7 @@ class Walk:
                 self._module(name, value, named.attributes)
             else:
                 self.look(name if not prefix or name not in self.found else f"{prefix}{name}", value)
-                if isinstance(value, types.BuiltinFunctionType) and value in _IMPURE_FUNCTIONS:
-                    self.impure.append(f"{name}()")
+                self._clock(name, value, named.attributes)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             if isinstance(value, types.FunctionType) and prefix:
                 self.look(f"{prefix}default", value)
@@ -298,9 +314,14 @@ class Walk:
                 self.look(f"{path}.{name}", value)
             return
         for name in named & set(vars(module)):
-            value = vars(module)[name]
-            if isinstance(value, types.BuiltinFunctionType) and value in _IMPURE_FUNCTIONS:
-                self.impure.append(f"{path}.{name}()")
+            self._clock(f"{path}.{name}", vars(module)[name], named)
+
+    def _clock(self, path: str, value: Any, named: frozenset[str]) -> None:
+        """Note what reads a clock or the like."""
+        if isinstance(value, types.BuiltinFunctionType) and value in _IMPURE:
+            self.impure.append(f"{path}()")
+        elif isinstance(value, type) and value.__module__ == "datetime" and named & _TODAY:
+            self.impure.append(f"{path}.{min(named & _TODAY)}()")
 
     def _is_users(self, function: types.FunctionType) -> bool:
         package = str(function.__module__).partition(".")[0]
@@ -311,14 +332,8 @@ class Walk:
         return is_users_module(klass.__module__) or (package == self._home != "eagerflow")
 
 
-_IMPURE_FUNCTIONS = {
-    getattr(time, name)
-    for name in ("time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns", "monotonic_ns")
-}
-
-
 def key_of(value: Any) -> tuple[Any, ...]:
-    """Return something that is equal for equal numbers, texts and the like of one type: NaN is equal, -0.0 and 0.0 not."""
+    """Return something that is equal for equal numbers and texts of one type: NaN is NaN, and -0.0 is not 0.0."""
     kind = type(value)
     if kind is float:
         return kind, value.hex()

@@ -7,7 +7,6 @@ for a call, and a change leads to another trace.
 from __future__ import annotations
 
 import operator
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +41,8 @@ class Outside:
         self.symbols = walk.symbols
         self.consumed = walk.consumed
         self.impure = walk.impure
+        self.blind = walk.blind
+        self.codes = walk.codes
         self.large = walk.large
         self._cells = walk.cells
         self._picked = [(get, tuple(names)) for get, names in walk.picked]
@@ -79,23 +80,17 @@ class Outside:
         for tensor, held in self._held:
             if tensor._held is not held:
                 return False
-        return all([array.tobytes() == content for array, content in self._contents])
+        return all(read() == content for read, content in self._contents)
 
     def differences(self, later: Outside) -> list[str]:
         """Return the names of what is not as it was."""
         names = dict.fromkeys([*self.found, *later.found])
-        return [n for n in names if n not in later.found or n not in self.found or self.found[n][0] != later.found[n][0]]
+        return [name for name in names if self._key_of(name) != later._key_of(name)]
+
+    def _key_of(self, name: str) -> Any:
+        return self.found.get(name, (None, None))[0]
 
     def used_up(self) -> list[str]:
         """Return the names of generators, iterators and random streams that gave something since."""
         return [name for name, state, before in self.consumed if state() != before]
 
-
-def fingerprint(value: Any, path: str, names: frozenset[str]) -> tuple[Any, ...]:
-    """Return something that is equal as long as an argument, which is no Tensor, is as it is."""
-    return Walk.to_the_end(lambda walk: walk.look(path, value), names).key
-
-
-def owner_of(reference: weakref.ref[Any] | None) -> Any:
-    """Return the object that a method belongs to."""
-    return None if reference is None else reference()

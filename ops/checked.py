@@ -10,8 +10,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from eagerflow.core import ArrayMethods, Tensor, convert
-from eagerflow.core.dims import Symbolic, index
+from eagerflow.core.dims import Symbolic, has_dims, index
 from eagerflow.core.explain import describe, user_line
+from eagerflow.core.traced import capturing
 from eagerflow.errors import ArgumentError, CaptureError, DTypeError, EagerflowError, IndexOutOfBoundsError, ShapeError
 
 
@@ -89,6 +90,15 @@ def plain(x: Any) -> np.ndarray:
     """Return the values of an argument that decides about shapes, such as positions or a mask."""
     array: np.ndarray = convert(x).numpy()
     return array
+
+
+def captured(x: Any, sizes: Any) -> Any:
+    """Return a plain Tensor that meets symbolic lengths as a value of the trace they are of; all else as it is.
+
+    Otherwise the operation would run now, for the lengths seen while tracing.
+    """
+    capture = capturing.get()
+    return x if capture is None or type(x) is not Tensor or not has_dims(sizes) else capture.lift(x)
 
 
 def known(x: Tensor) -> np.ndarray | None:

@@ -72,7 +72,7 @@ class Step:
         )
 
 
-WILD = ["</script><script>window.hacked=1</script>", "\"'&<b>", "σ – 名前\u2028\ud800", "{{data}}", "<!--"]
+WILD = ["</title></script><script>window.hacked=1</script>", "\"'&<b>", "σ – 名前\u2028\ud800", "{{data}}", "<!--"]
 
 
 def wild() -> GraphView:

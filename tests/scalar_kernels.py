@@ -60,4 +60,8 @@ def ulps(got: Any, exact: Any, dtype: Any) -> Any:
         beyond = np.isinf(got) & np.isfinite(exact) & (np.sign(got) == np.sign(exact))
         error = np.where(beyond, np.abs(float(limit.max) * (1 + limit.eps / 2) - np.abs(exact)) / unit, error)
         same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
-    return np.where(same, np.minimum(error, 0.5, where=np.isfinite(error), out=np.zeros_like(error)), np.where(np.isnan(error), np.inf, error))
+    return np.where(
+        same,
+        np.minimum(error, 0.5, where=np.isfinite(error), out=np.zeros_like(error)),
+        np.where(np.isnan(error), np.inf, error),
+    )

@@ -18,6 +18,9 @@ FIRST = {"N": 5, "M": 7, "K": 3, "H": 9, "W": 8}
 SECOND = {"N": 8, "M": 6, "K": 4, "H": 13, "W": 10}
 
 
+TABLE = ef.asarray([float(i) for i in range(64)])
+
+
 def _assigned(x: Any, index: Any, value: Any) -> Any:
     y = x.copy()
     y[index] = value
@@ -48,6 +51,9 @@ CASES: dict[str, Case] = {
     "expand and squeeze": (lambda x: ef.squeeze(x[None, :, None], 0) * x, "N"),
     "broadcast_to": (lambda x, y: ef.broadcast_to(x, (y.shape[0], *x.shape)), "3", "N"),
     "broadcast_to of a constant": (lambda x: ef.broadcast_to(ef.asarray([1.0, 2.0]), (x.shape[0], 2)) + x, "N 2"),
+    "constants": (lambda x: (TABLE[: x.shape[0]] * 2, TABLE[x.shape[0] - 1], TABLE[None, 2 : x.shape[0]]), "N"),
+    "a constant as long as an input": (lambda x: ef.broadcast_arrays(TABLE[:1], x)[0].reshape(x.shape[0], 1), "N"),
+    "a constant with a length more": (lambda x: (ef.pad(TABLE, (0, x.shape[0])), ef.tile(TABLE, x.shape[0])), "N"),
     "broadcasting": (lambda x, y: x[:, None] * y - x.shape[0], "N", "M"),
     "broadcast_arrays": (lambda x, y: ef.broadcast_arrays(x, y), "N 1", "M"),
     "flip and roll": (lambda x: ef.roll(ef.flip(x, axis=0), 2, axis=1), "N M"),

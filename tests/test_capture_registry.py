@@ -115,7 +115,7 @@ def slopes(function: Callable[..., Tensor]) -> Callable[..., list[Tensor]]:
 
     def gradient(*tensors: Tensor) -> list[Tensor]:
         with ef.GradientTape() as tape:
-            handles = [ef.identity(t) for t in tensors]
+            handles = [ef.positive(t) for t in tensors]
             tape.watch(handles)
             value = function(*handles)
         found: list[Tensor] = tape.gradient(value, handles, unconnected="zero")

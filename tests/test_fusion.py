@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import eagerflow as ef
@@ -114,7 +114,8 @@ def same(made: list[Any], wanted: list[Any]) -> None:
 def close(made: list[Any], wanted: list[Any], tolerance: float = 2e-6) -> None:
     for a, b in zip(made, wanted, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1e-30, float(np.abs(b).max(initial=0))))
+        size = float(np.abs(b[np.isfinite(b)]).max(initial=0))
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * size)
 
 
 def fused_nodes(graph: Graph) -> list[list[str]]:
@@ -186,9 +187,19 @@ def _step(draw: st.DrawFn, b: Build, values: list[Value], full: tuple[int, ...])
         return b.positive(x) if x.dtype.kind != "b" else b.logical_not(x)
 
 
-@pytest.mark.parametrize("compile", [pytest.param(kernels.compile, marks=compiled), interpreted])
-@given(program=programs())
-def test_random_programs(compile: Any, program: tuple[Graph, list[np.ndarray]]) -> None:
+@given(programs())
+def test_random_programs(program: tuple[Graph, list[np.ndarray]]) -> None:
+    _same_when_fused(interpreted, program)
+
+
+@compiled
+@settings(max_examples=10)
+@given(programs())
+def test_random_programs_compiled(program: tuple[Graph, list[np.ndarray]]) -> None:
+    _same_when_fused(kernels.compile, program)
+
+
+def _same_when_fused(compile: Any, program: tuple[Graph, list[np.ndarray]]) -> None:
     graph, arrays = program
     with np.errstate(all="ignore"):
         try:
@@ -202,3 +213,365 @@ def test_random_programs(compile: Any, program: tuple[Graph, list[np.ndarray]]) 
         close(made, wanted, 1e-5)
     else:
         same(made, wanted)
+
+
+# Typical groups, by their kernels.
+
+
+def softmax(b: Build, x: Value) -> Value:
+    e = b.exp(b.subtract(x, b.rows("max", x)))
+    return b.divide(e, b.rows("sum", e))  # type: ignore[no-any-return]
+
+
+def layer_norm(b: Build, x: Value, weight: Value, bias: Value) -> tuple[Value, ...]:
+    mean = b.rows("mean", x)
+    centred = b.subtract(x, mean)
+    root = b.sqrt(b.add(b.rows("mean", b.square(centred)), 1e-5))
+    value = b.divide(centred, root)
+    return b.add(b.multiply(value, weight), bias), value, root
+
+
+def layer_norm_gradient(b: Build, g: Value, value: Value, root: Value, weight: Value) -> tuple[Value, ...]:
+    scaled = b.multiply(g, weight)
+    along = b.rows("mean", b.multiply(scaled, value))
+    left = b.subtract(b.subtract(scaled, b.multiply(value, along)), b.rows("mean", scaled))
+    weights = b.sum(b.multiply(g, value), axis=(0,), keepdims=False)
+    return b.divide(left, root), weights, b.sum(g, axis=(0,), keepdims=False)
+
+
+def adam(b: Build, w: Value, g: Value, m: Value, v: Value) -> tuple[Value, ...]:
+    mean = b.add(b.multiply(m, 0.9), b.multiply(g, 0.1))
+    square = b.add(b.multiply(v, 0.999), b.multiply(b.multiply(g, g), 0.001))
+    step = b.multiply(b.divide(mean, b.add(b.sqrt(square), 1e-8)), 0.01)
+    return b.subtract(w, step), mean, square
+
+
+@compiled
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 1), (33, 129), (300, 2000)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softmax(shape: tuple[int, int], dtype: str) -> None:
+    b = Build()
+    x = b.input(shape, np.dtype(dtype))
+    graph, arrays = b.graph(softmax(b, x)), [numbers(shape, 1, dtype)]
+    close(run_fused(graph, arrays), run_graph(graph, arrays))
+    if min(shape) > 1:
+        close(computed(graph, arrays), run_graph(graph, arrays), 2e-6 if dtype == "float32" else 1e-14)
+
+
+@compiled
+@pytest.mark.parametrize("rows", [3, 700])
+def test_layer_norm_and_its_gradient(rows: int) -> None:
+    shape = (rows, 513)
+    b = Build()
+    out = layer_norm(b, b.input(shape), b.input((513,)), b.input((513,)))
+    graph, arrays = b.graph(*out), [numbers(shape, 1), numbers((513,), 2), numbers((513,), 3)]
+    made = computed(graph, arrays)
+    close(made, run_graph(graph, arrays))
+    b = Build()
+    graph = b.graph(*layer_norm_gradient(b, *[b.input(s) for s in (shape, shape, (rows, 1), (513,))]))
+    arrays = [numbers(shape, 4), made[1], made[2], arrays[1]]
+    close(computed(graph, arrays), run_graph(graph, arrays), 1e-5)
+
+
+@compiled
+def test_costly_values_are_kept_between_passes_over_a_row() -> None:
+    b = Build()
+    x = b.input((40, 50))
+    e = b.exp(x)
+    half = b.divide(e, b.rows("sum", e))
+    graph = b.graph(b.tanh(half))
+    source = kernel_of(graph).source
+    assert source.count("exp(") == 1
+    assert "np.empty(columns" in source
+    close(computed(graph, [numbers((40, 50))]), run_graph(graph, [numbers((40, 50))]))
+
+
+@compiled
+def test_an_optimizer_step_is_bitwise_numpy() -> None:
+    b = Build()
+    graph = b.graph(*adam(b, *[b.input((37, 11)) for _ in range(4)]))
+    arrays = [numbers((37, 11), i) for i in range(3)] + [numbers((37, 11), 3) ** 2]
+    same(computed(graph, arrays), run_graph(graph, arrays))
+
+
+@compiled
+@pytest.mark.parametrize("kind", ["sum", "mean", "max", "min", "prod"])
+@pytest.mark.parametrize("axis", [(0,), (1,), (0, 1)])
+def test_large_reductions_in_parts(kind: str, axis: tuple[int, ...]) -> None:
+    shape = (1024, 700)
+    b = Build()
+    x = b.multiply(b.input(shape), b.input(shape))
+    graph = b.graph(getattr(b, kind)(b.add(x, 1.0), axis=axis, keepdims=False))
+    arrays = [numbers(shape, 1) * 1e-3, numbers(shape, 2)]
+    exact = run_graph(graph, [x.astype(np.float64) for x in arrays])
+    made, wanted = computed(graph, arrays)[0], run_graph(graph, arrays)[0]
+    # Hardly further off than NumPy's own; products have no better order than another.
+    worst = 4 * max(float(np.abs(wanted - exact[0]).max()), float(np.spacing(np.abs(wanted)).max()))
+    if kind == "prod":
+        worst = 4e-7 * (x.spec.size // wanted.size) ** 0.5 * float(np.abs(exact[0]).max())
+    assert np.abs(made - exact[0]).max() <= worst
+    threads.set_num_threads(3)
+    try:
+        same([computed(graph, arrays)[0]], [computed(graph, arrays)[0]])
+        assert np.abs(computed(graph, arrays)[0] - exact[0]).max() <= worst
+    finally:
+        threads.set_num_threads(None)
+
+
+@compiled
+def test_long_sums_are_as_accurate_as_pairwise_ones() -> None:
+    n = 3_000_000
+    b = Build()
+    graph = b.graph(b.sum(b.positive(b.abs(b.input((n,)))), axis=(0,), keepdims=False))
+    x = numbers((n,))
+    exact = np.abs(x).sum(dtype=np.float64)
+    assert abs(computed(graph, [x])[0] - exact) <= 4 * np.spacing(np.float32(exact))
+
+
+@compiled
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_goes_through_reductions(special: float) -> None:
+    b = Build()
+    x = b.negative(b.negative(b.input((6, 40))))
+    graph = b.graph(*[b.rows(name, x) for name in ("sum", "max", "min", "mean", "prod")])
+    arrays = [numbers((6, 40))]
+    arrays[0][2, 17] = special
+    arrays[0][4, 3:5] = special, -special
+    with np.errstate(invalid="ignore"):
+        close(computed(graph, arrays), run_graph(graph, arrays))
+
+
+@compiled
+def test_inputs_that_repeat_every_few_rows() -> None:
+    b = Build()
+    x, mask, scale = b.input((3, 4, 5, 6)), b.input((5, 6)), b.input((4, 1, 1))
+    y = b.multiply(b.add(x, mask), scale)
+    graph = b.graph(b.divide(y, b.rows("sum", y)))
+    arrays = [numbers((3, 4, 5, 6), 1), numbers((5, 6), 2), numbers((4, 1, 1), 3)]
+    close(computed(graph, arrays), run_graph(graph, arrays), 1e-5)
+    assert "% count1" in kernel_of(graph).source
+
+
+@compiled
+def test_one_kernel_serves_all_lengths_and_numbers() -> None:
+    found = set()
+    for shape, number in (((3, 4), 0.3), ((100, 7), 0.7), ((2, 3, 5), 0.9)):
+        b = Build()
+        x = b.input(shape)
+        found.add(kernel_of(b.graph(softmax(b, b.multiply(x, number)))).function)
+    assert len(found) == 1
+
+
+@compiled
+def test_inputs_need_not_be_contiguous_or_writable() -> None:
+    b = Build()
+    x, y = b.input((6, 7)), b.input((6, 7))
+    graph = b.graph(softmax(b, b.multiply(x, y)))
+    a = numbers((7, 6)).T
+    fixed = np.broadcast_to(np.float32(2.0), (6, 7))
+    frozen = numbers((6, 7))
+    frozen.flags.writeable = False
+    for arrays in ([a, fixed], [frozen, a], [numbers((12, 14))[::2, ::2], frozen]):
+        close(computed(graph, arrays), run_graph(graph, arrays))
+
+
+@compiled
+@settings(max_examples=10)
+@given(programs(), st.randoms(use_true_random=False))
+def test_outputs_may_overwrite_inputs_compiled(program: tuple[Graph, list[np.ndarray]], random: Any) -> None:
+    _overwrite(kernels.compile, program, random)
+
+
+@given(programs(), st.randoms(use_true_random=False))
+def test_outputs_may_overwrite_inputs(program: tuple[Graph, list[np.ndarray]], random: Any) -> None:
+    _overwrite(interpreted, program, random)
+
+
+def _overwrite(compile: Any, program: tuple[Graph, list[np.ndarray]], random: Any) -> None:
+    graph, arrays = program
+    with np.errstate(all="ignore"):
+        for node in fuse.run(graph).nodes:
+            kernel = compile(node.attrs["graph"]) if node.op is FUSED else None
+            if kernel is None or not any(kernel.may_overwrite):
+                continue
+            inputs = [_of_small_integers(x) for x in node.inputs]
+            wanted = [np.empty(x.shape, x.dtype) for x in node.outputs]
+            kernel.call(*inputs, *wanted)
+            outputs: list[np.ndarray] = []
+            taken: set[int] = set()
+            for x, allowed in zip(node.outputs, kernel.may_overwrite, strict=True):
+                free = sorted(allowed - taken)
+                if free:
+                    chosen = random.choice(free)
+                    taken.add(chosen)
+                    outputs.append(inputs[chosen].view(x.dtype).reshape(x.shape))
+                else:
+                    outputs.append(np.empty(x.shape, x.dtype))
+            kernel.call(*inputs, *outputs)
+            same(outputs, wanted)
+
+
+def _of_small_integers(x: Value) -> np.ndarray:
+    found = np.random.default_rng(x.index).integers(0, 3, x.shape)
+    return np.ascontiguousarray(found.astype(x.dtype))
+
+
+# What becomes a group.
+
+
+def test_groups_are_as_large_as_can_be_and_leave_the_rest_alone() -> None:
+    b = Build()
+    x, w, bias = b.input((64, 32)), b.input((32, 16)), b.input((16,))
+    before = b.tanh(b.add(x, 1.0))
+    after = b.maximum(b.add(b.matmul(before, w), bias), 0.0)
+    graph = fuse.run(b.graph(after, b.sum(after, axis=(0,), keepdims=False)))
+    assert fused_nodes(graph) == [["add", "tanh"], ["add", "maximum", "sum"]]
+    arrays = [numbers((64, 32), 1), numbers((32, 16), 2), numbers((16,), 3)]
+    close(run_graph(graph, arrays), run_graph(b.graph(after, b.sum(after, axis=(0,), keepdims=False)), arrays))
+
+
+def test_a_lone_cheap_node_is_left_to_numpy() -> None:
+    for name, groups in (("add", []), ("tanh", [["tanh"]])):
+        b = Build()
+        x = b.input((64, 32))
+        assert fused_nodes(fuse.run(b.graph(getattr(b, name)(*[x] * len(OPS[name].inputs))))) == groups
+
+
+def test_no_path_leaves_a_group_and_comes_back() -> None:
+    b = Build()
+    x = b.input((8, 8))
+    first = b.exp(b.add(x, 1.0))
+    product = b.matmul(first, x)  # needs the first group, and the last node needs it
+    last = b.add(b.multiply(first, 2.0), product)
+    graph = fuse.run(b.graph(b.negative(last)))
+    assert sorted(map(len, fused_nodes(graph))) == [2, 2] or sorted(map(len, fused_nodes(graph))) == [2, 3]
+    same(run_graph(graph, [numbers((8, 8))]), run_graph(b.graph(b.negative(last)), [numbers((8, 8))]))
+
+
+def test_what_only_shares_an_input_is_read_once() -> None:
+    b = Build()
+    x = b.input((64, 32))
+    y, z = b.exp(b.multiply(x, 2.0)), b.sum(b.abs(x), axis=(0,), keepdims=False)
+    assert fused_nodes(fuse.run(b.graph(y, z))) == [["multiply", "exp", "abs", "sum"]]
+
+
+def test_a_broadcast_for_several_groups_is_not_written_out() -> None:
+    b = Build()
+    g, x, y = b.input((1, 4)), b.input((64, 4)), b.input((64, 4))
+    wide = b.spread(g, to=(64, 4), axis=(0,))
+    one = b.matmul(b.exp(b.multiply(wide, x)), b.input((4, 4)))
+    graph = b.graph(b.exp(b.multiply(wide, b.add(one, y))))
+    assert fused_nodes(fuse.run(graph)) == [["spread", "multiply", "exp"], ["add", "spread", "multiply", "exp"]] or (
+        fused_nodes(fuse.run(graph)) == [["spread", "multiply", "exp"], ["spread", "add", "multiply", "exp"]]
+    )
+    arrays = [numbers(v.shape, i) for i, v in enumerate(graph.inputs)]
+    close(run_graph(fuse.run(graph), arrays), run_graph(graph, arrays))
+
+
+def test_effects_and_what_waits_for_them_are_left_alone() -> None:
+    v = ef.Variable([1.0, 2.0])
+    b = Build()
+    x = b.input((2,), np.dtype(np.float64))
+    y = b.exp(b.add(x, 1.0))
+    assign = Node(ASSIGN, (y,), {"variable": v}, ())
+    b.nodes.append(assign)
+    waits = Node(OPS["exp"], (x,), {}, [(x.spec, CPU0)], (assign,))
+    b.nodes.append(waits)
+    graph = fuse.run(b.graph(b.negative(b.exp(waits.outputs[0]))))
+    kept = next(node for node in graph.nodes if node.op is ASSIGN)
+    assert [node.op.name for node in graph.nodes] == ["parameter", "fused", "assign_variable", "exp", "fused"]
+    assert graph.nodes[3].control == (kept,)
+
+
+def test_symbolic_lengths() -> None:
+    n = symbol("N", 16, Guards())
+    b = Build()
+    x = b.input((n, 32))
+    graph = fuse.run(b.graph(b.add(softmax(b, x), b.input((32,)))))
+    assert fused_nodes(graph) == [["max", "subtract", "exp", "sum", "divide", "add"]]
+    assert not list(n.guards)
+
+
+def test_complex_and_low_precision_are_left_alone() -> None:
+    for dtype in ("complex64", "float16"):
+        b = Build()
+        x = b.input((4, 4), np.dtype(dtype))
+        assert not fused_nodes(fuse.run(b.graph(b.exp(b.add(x, x)))))
+
+
+def test_without_numba_nodes_run_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eagerflow.capture.kernels.kernel.available", lambda: False)
+    b = Build()
+    graph = fuse.run(b.graph(softmax(b, b.input((4, 5)))))
+    (node,) = [node for node in graph.nodes if node.op is FUSED]
+    assert kernels.compile(node.attrs["graph"]) is None
+    arrays = [numbers((4, 5))]
+    close(run_graph(graph, arrays), [np.exp(arrays[0]) / np.exp(arrays[0]).sum(1, keepdims=True)])
+
+
+# Threads and many at once.
+
+
+@compiled
+def test_large_work_in_parts_is_bitwise_the_same() -> None:
+    shape = (512, 1024)
+    assert shape[0] * shape[1] > LARGE / 8
+    b = Build()
+    x = b.input(shape)
+    graph = b.graph(softmax(b, b.multiply(x, 0.5)), b.tanh(x))
+    arrays = [numbers(shape)]
+    try:
+        threads.set_num_threads(1)
+        alone = computed(graph, arrays)
+        threads.set_num_threads(4)
+        same(computed(graph, arrays), alone)
+    finally:
+        threads.set_num_threads(None)
+
+
+@compiled
+def test_two_threads_at_once() -> None:
+    b = Build()
+    x = b.input((256, 512))
+    e = b.exp(x)
+    graph = b.graph(b.tanh(b.divide(e, b.rows("sum", e))), b.sum(e, axis=(0,), keepdims=False))
+    inputs = [[numbers((256, 512), i)] for i in range(4)]
+    wanted = [computed(graph, arrays) for arrays in inputs]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for _ in range(20):
+            made = computed(graph, inputs[i])
+            if not all(np.array_equal(a, c) for a, c in zip(made, wanted[i], strict=True)):
+                wrong.append(i)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+@compiled
+def test_one_update_of_many_parameters() -> None:
+    shapes = [(3,), (700, 300), (5, 5, 5), (), (4000,), (1, 1), (513, 1000)]
+    made, wanted, arguments, found = [], [], [], []
+    for i, shape in enumerate(shapes):
+        b = Build()
+        graph = b.graph(*adam(b, *[b.input(shape) for _ in range(4)]))
+        arrays = [np.abs(numbers(shape, 4 * i + j)) for j in range(4)]
+        wanted.append(run_graph(graph, arrays))
+        made.append([np.empty(shape, F4) for _ in range(3)])
+        arguments.append((*arrays, *made[-1]))
+        found.append(kernel_of(graph))
+    assert len({kernel.function for kernel in found}) == 1
+    kernels.batched(found)(arguments)
+    for a, c in zip(made, wanted, strict=True):
+        same(a, c)
+    for outputs in made:
+        for x in outputs:
+            x[...] = 0
+    found[0].call_many(arguments)
+    for a, c in zip(made, wanted, strict=True):
+        same(a, c)

@@ -414,27 +414,36 @@ def fused(change: Any) -> Graph:
     return f.graph()
 
 
+def tanh_of(body: Builder) -> Any:
+    return body.nodes[-1].outputs[0]
+
+
+def summed(body: Builder, x: Any) -> Any:
+    return body.graph(body.op("sum", tanh_of(body), axis=(0,), keepdims=False)), (x,), [F64]
+
+
+def random(body: Builder, x: Any) -> Any:
+    return body.graph(body.draw(ef.random.Generator(0), (4, 2))), (x,), [F64]
+
+
+def unsound(body: Builder, x: Any) -> Any:
+    spec = Spec((1,), "int8")
+    return body.graph(body.node(OPS["exp"], (tanh_of(body),), {}, [spec])), (x,), [spec]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda body, x: (body.graph(body.nodes[-1].outputs[0]), (), [F64]), "it has 0 inputs, its graph 1"),
-        (lambda body, x: (body.graph(body.nodes[-1].outputs[0]), (x,), []), "it has 0 results, its graph 1"),
-        (
-            lambda body, x: (body.graph(body.op("sum", body.nodes[-1].outputs[0], axis=(0,), keepdims=False)), (x,), [F64]),
-            "number 0 of the results",
-        ),
-        (lambda body, x: (body.graph(body.nodes[-1].outputs[0]), (1.0,), [F64]), "number 0 of the inputs"),
-        (lambda body, x: (body.graph(body.draw(ef.random.Generator(0), (4, 2))), (x,), [F64]), "has effects"),
-        (
-            lambda body, x: (body.graph(body.node(OPS["exp"], body.nodes[-1].outputs, {}, [Spec((1,), "int8")])), (x,), [
-                Spec((1,), "int8")
-            ]),
-            "the graph 'body' in a fused node, node 2 (exp",
-        ),
+        (lambda body, x: (body.graph(tanh_of(body)), (), [F64]), "it has 0 inputs, its graph 1"),
+        (lambda body, x: (body.graph(tanh_of(body)), (x,), []), "it has 0 results, its graph 1"),
+        (lambda body, x: (body.graph(tanh_of(body)), (1.0,), [F64]), "number 0 of the inputs"),
+        (summed, "number 0 of the results"),
+        (random, "has effects"),
+        (unsound, "the graph 'body' in a fused node, node 2 (exp"),
     ],
-)  # fmt: skip
+)
 def test_the_verifier_looks_into_fused_nodes(change: Any, words: str) -> None:
-    verify(fused(lambda body, x: (body.graph(body.nodes[-1].outputs[0]), (x,), [F64])))
+    verify(fused(lambda body, x: (body.graph(tanh_of(body)), (x,), [F64])))
     expect(fused(change), words)
 
 

@@ -28,6 +28,7 @@ SLOW = {"opt_einsum"}
 OPTIONAL = {
     "cupy",
     "cupyx",
+    "llvmlite",
     "malt",
     "matplotlib",
     "numba",

@@ -453,3 +453,33 @@ def test_scopes_that_are_entered_again_are_drawn_with_edges_back(show: Any) -> N
     assert page.run("document.querySelectorAll('.edge').length") == 3  # x to a, a to b, b to a
     page.click("#unfold")
     assert len(items(page)) == 9
+
+
+def test_a_captured_function_with_its_profile(browser: Browser, tmp_path: Path) -> None:
+    weights = ef.Variable(ef.ones((64, 8)), name="weights")
+
+    @ef.function
+    def step(x: ef.Tensor) -> ef.Tensor:
+        with ef.name_scope("model"):
+            h = ef.tanh(x @ weights)
+        weights.assign_sub(0.1 * ef.mean(h))
+        return ef.mean(h)
+
+    concrete = step.get_concrete_function(ef.ones((32, 64)))
+    concrete.profile(ef.ones((32, 64)))
+    concrete.save_html(tmp_path / "step.html")
+    browser.open(tmp_path / "step.html")
+    assert browser.text("h1") == "step"
+    assert "in nodes" in browser.text("#summary") and "without reuse" in browser.text("#summary")
+    browser.click("#unfold")
+    assert "s:model" in items(browser)
+    browser.click("#tab-memory")
+    assert browser.run("document.querySelectorAll('[data-bar]').length") > 0
+    browser.click("#query")
+    browser.type("matmul model")
+    browser.press("Enter")
+    details = told(browser)
+    assert details["FLOPs"] == "32.8 kFLOP"  # 2 * 32 * 64 * 8
+    assert details["Time"].endswith("%")
+    assert "x @ weights" in browser.text("#panel pre.line")
+    assert browser.complaints == []

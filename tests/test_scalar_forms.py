@@ -22,6 +22,7 @@ from eagerflow.devices import CPU0
 REGISTRY = ef.ops.registry()
 ELEMENTWISE = {name: op for name, op in REGISTRY.items() if op.fusion == "elementwise" and name.isidentifier()}
 SCALAR = {name: op for name, op in REGISTRY.items() if op.scalar is not None}
+PLAIN = {name for name, op in SCALAR.items() if not op.sample(Draw(0)).attrs}
 LOWER = {name: op for name, op in REGISTRY.items() if op.lower is not None}
 F32, F64 = np.float32, np.float64
 
@@ -48,6 +49,8 @@ CANCELS = {
     "entr": 4.0, "xlogy": 4.0, "logit": 4.0, "logaddexp": 4.0, "logaddexp2": 4.0, "sigmoid_cross_entropy": 4.0,
     "sinc": 4.0, "softplus": 4.0, "log_sigmoid": 4.0,
 }  # fmt: skip
+# Kernels that are themselves more than a unit in the last place off in float64.
+ROUGH = {"erfc": 8.0}
 EXACT_FUNCTIONS = {"sqrt", "copysign"}
 
 
@@ -119,33 +122,37 @@ def tolerance(op: Op, dtype: np.dtype[Any]) -> float:
     called = {item.func.id for item in ast.walk(ast.parse(op.scalar)) if isinstance(item, ast.Call)}
     if dtype.kind != "f" or not called & set(REAL) - EXACT_FUNCTIONS:
         return 0.0
-    return 4.0 if dtype == F32 else 2.0
+    return 4.0 if dtype == F32 else ROUGH.get(op.name, 2.0)
+
+
+def off(op: Op, got: Any, expected: Any) -> Any:
+    """Return how far each result is off, over what is allowed."""
+    allowed = tolerance(op, got.dtype)
+    rounded = expected.astype(got.dtype)
+    unit = allowed * np.spacing(np.abs(rounded)).astype(F64)
+    if op.name in CANCELS:
+        unit = np.maximum(unit, CANCELS[op.name] * np.finfo(got.dtype).eps)
+    error = np.abs(got.astype(F64) - expected) / unit
+    same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
+    return np.where(same, 0, np.where(np.isnan(error), np.inf, error))
 
 
 def check(op: Op, got: Any, inputs: list[Any], attrs: dict[str, Any]) -> None:
-    """Compare with the op's kernel; in float32 with the kernel in float64, which is nearer to the truth."""
+    """Compare with the op's kernel; in float32 with the kernel in float64 too, which is nearer to the truth."""
     kernel = op.kernel_for(CPU0)
     with np.errstate(all="ignore"):
         expected = np.asarray(kernel(*inputs, **attrs))
-        allowed = tolerance(op, got.dtype)
         assert got.dtype == expected.dtype
-        if not allowed:
+        if not tolerance(op, got.dtype):
             np.testing.assert_array_equal(got, expected)
             return
+        error = off(op, got, expected)
         if got.dtype == F32:
-            changed = {key: np.dtype(F64) if value == F32 else value for key, value in attrs.items() if key == "dtype"}
-            expected = np.asarray(kernel(*[wide(x) for x in inputs], **{**attrs, **changed}))
-        rounded = expected.astype(got.dtype)
-        unit = np.spacing(np.abs(rounded)).astype(F64)
-        if op.name in CANCELS:
-            allowed, unit = 1.0, np.maximum(unit * allowed, CANCELS[op.name] * np.finfo(got.dtype).eps)
-        error = np.abs(got.astype(F64) - expected) / unit
-    same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
-    error = np.where(same, 0, np.where(np.isnan(error), np.inf, error))
+            error = np.minimum(error, off(op, got, np.asarray(kernel(*[wide(x) for x in inputs], **attrs))))
     at = int(np.argmax(error))
-    assert error[at] <= allowed, (
-        f"{op.name}: {error[at]:.2f} units off at {[x[at] if isinstance(x, np.ndarray) else x for x in inputs]}: "
-        f"got {got[at]!r}, kernel {expected[at]!r}"
+    assert error[at] <= 1, (
+        f"{op.name}: {error[at]:.2f} of what is allowed off at "
+        f"{[x[at] if isinstance(x, np.ndarray) else x for x in inputs]}: got {got[at]!r}, kernel {expected[at]!r}"
     )
 
 
@@ -183,22 +190,37 @@ def test_scalar_forms_give_what_kernels_give(numba: Any, name: str, dtype: Any) 
     assert done or name == "to_integer"
 
 
-SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 30.0, -30.0, 700.0, -700.0, 1e30, -1e30, 1e-30, np.inf, -np.inf, np.nan)
-# Where a kernel and the form differ at such values, and why.
-ODD = {
-    "silu": "the kernel gives -inf at -inf, the form NaN",
-    "sigmoid": "the kernel stops at exp(-88), the form goes on to 0",
-    "sin": "",
-}
+SPECIAL = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -2.5,
+    3.0,
+    30.0,
+    -30.0,
+    700.0,
+    -700.0,
+    1e30,
+    -1e30,
+    1e-30,
+    np.inf,
+    -np.inf,
+    np.nan,
+)
+# The kernels stop where the sigmoid becomes subnormal: beyond, forms go on to 0, and so to NaN for 0 times infinity.
+STOPS = {"sigmoid": {F32: -80.0, F64: -600.0}, "silu": {F32: -1e38, F64: -1e38}}
 
 
 @pytest.mark.parametrize("dtype", [F32, F64])
-@pytest.mark.parametrize("name", [name for name, op in SCALAR.items() if not op.sample(Draw(0)).attrs])
+@pytest.mark.parametrize("name", sorted(PLAIN))
 def test_scalar_forms_at_special_values(numba: Any, name: str, dtype: Any) -> None:
     op = SCALAR[name]
-    if any(x.dtype.kind in "iu" for x in op.sample(Draw(0)).inputs if isinstance(x, np.ndarray)) and "&|^~" in op.scalar:
-        return
-    grids = np.meshgrid(*[np.asarray(SPECIAL, dtype)] * len(op.inputs))
+    values = np.asarray(SPECIAL, dtype)
+    if name in STOPS:
+        values = values[~(values < STOPS[name][dtype])]
+    grids = np.meshgrid(*[values] * len(op.inputs))
     inputs = [grid.ravel() for grid in grids]
     try:
         got = compiled(op, inputs, {})
@@ -212,7 +234,7 @@ INTEGERS = (np.bool_, np.int8, np.uint8, np.int32, np.int64)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
-@pytest.mark.parametrize("name", [name for name, op in SCALAR.items() if not op.sample(Draw(0)).attrs])
+@pytest.mark.parametrize("name", sorted(PLAIN - {"gradient_to_greater"}))  # gradients are no integers
 def test_scalar_forms_of_integers(numba: Any, name: str, dtype: Any) -> None:
     op = SCALAR[name]
     low, high = (0, 1) if dtype is np.bool_ else (1, 9)

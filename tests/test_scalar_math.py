@@ -18,7 +18,18 @@ from scalar_kernels import kernel, ulps  # noqa: E402
 
 F32, F64 = np.float32, np.float64
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, np.inf, -np.inf, np.nan, 5e-324, 1e-310, 2.2250738585072014e-308)
-SPECIAL_SINGLE = (1.4e-45, -1.4e-45, 1e-40, 1.1754944e-38, 3.4028235e38, -3.4028235e38, 88.72283, 88.72284, -103.97, -104.0)
+SPECIAL_SINGLE = (
+    1.4e-45,
+    -1.4e-45,
+    1e-40,
+    1.1754944e-38,
+    3.4028235e38,
+    -3.4028235e38,
+    88.72283,
+    88.72284,
+    -103.97,
+    -104.0,
+)
 STRIDE = 1021  # of the 2**32 bit patterns
 
 

@@ -129,9 +129,9 @@ def _load(source: str, name: str, signatures: Sequence[Any] | None, noalias: boo
     exec(compile(source, str(path) if kept else f"<kernel {name}>", "exec"), module.__dict__)
     sys.modules[module.__name__] = module  # where Numba finds it when it loads what it compiled
     options: dict[str, Any] = {"pipeline_class": _pipeline()} if noalias else {}
-    function = numba.njit(
-        nogil=True, error_model="numpy", boundscheck=False, fastmath=set(fastmath), **options
-    )(getattr(module, name))
+    function = numba.njit(nogil=True, error_model="numpy", boundscheck=False, fastmath=set(fastmath), **options)(
+        getattr(module, name)
+    )
     function._cache = _store()(path)
     for signature in signatures or ():
         function.compile(signature)

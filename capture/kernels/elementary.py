@@ -7,9 +7,10 @@ minimax approximations, computed for these functions and intervals.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
-from eagerflow.capture.kernels.real import SINGLE, Real, integer, real
+from eagerflow.capture.kernels.real import SINGLE, Real, integer, llvm, real
 
 LN2 = math.log(2)
 # ln 2 as a sum: what the first leaves out is in the second.
@@ -247,6 +248,7 @@ def pow(x: Real, y: Real) -> Real:
 # Circular functions of float32 numbers, computed in float64.
 
 
+@cache
 def _turns() -> list[tuple[float, float, float]]:
     """Return 2**s * 2/π modulo 4 for s = 0, 1, … as sums of three numbers, the first two of 29 bits."""
     bits = 240
@@ -294,15 +296,13 @@ def _quarter(x: Real) -> tuple[Real, Real]:
 
 def _row(builder: Any, index: Any) -> list[Any]:
     """Load a row of the table of turns."""
-    from llvmlite import ir
-
     loaded = []
     for column, numbers in enumerate(zip(*_turns(), strict=True)):
         name = f"eagerflow.turns.{column}"
         table = builder.module.globals.get(name)
         if table is None:
-            kind = ir.ArrayType(real(64), len(numbers))
-            table = ir.GlobalVariable(builder.module, kind, name)
+            kind = llvm().ArrayType(real(64), len(numbers))
+            table = llvm().GlobalVariable(builder.module, kind, name)
             table.linkage, table.global_constant = "internal", True
             table.initializer = kind([real(64)(number) for number in numbers])
         loaded.append(builder.load(builder.gep(table, [integer(32)(0), index], inbounds=True)))

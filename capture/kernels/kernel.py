@@ -34,6 +34,8 @@ class Kernel:
         For each output the positions of inputs whose memory it may be given.
     source : str
         What Numba compiled.
+    flat, plain : bool
+        Whether it has no rows, and adds nothing up over them.
     function : callable
         The compiled function. Kernels that differ in lengths and numbers only have the same one.
     """
@@ -50,6 +52,7 @@ class Kernel:
         self._sizes = (*sizes, *([np.array(source.numbers)] if source.numbers else []))
         self._work = schedule.rows * schedule.columns * _operations(schedule)
         self._combine = _combinations(schedule)
+        self.plain = not any(self._combine)
         self.may_overwrite = _overwritable(schedule)
         self.call = self._call()
 
@@ -138,7 +141,7 @@ def batched(kernels: Sequence[Kernel]) -> Callable[[Sequence[Arguments]], None]:
     callable
         ``function(arguments)`` takes a tuple of arguments for each kernel.
     """
-    plain = all(kernel.flat and not any(kernel._combine) for kernel in kernels)
+    plain = all(kernel.flat and kernel.plain for kernel in kernels)
 
     def call(arguments: Sequence[Arguments]) -> None:
         jobs: list[tuple[Kernel, int, int, list[Any]]] = []

@@ -104,7 +104,7 @@ class Real:
         return self.builder.fcmp_unordered("uno", self.value, self.value)
 
     def call(self, name: str, *others: Any) -> Real:
-        """Call the LLVM intrinsic of that name: fabs, floor, rint, sqrt, copysign, pow, …"""
+        """Call the LLVM intrinsic of that name: fabs, floor, rint, sqrt, copysign or pow."""
         kind = self.value.type
         signature = function_type(kind, 1 + len(others))
         function = self.builder.module.declare_intrinsic(f"llvm.{name}", [kind], signature)
@@ -181,22 +181,23 @@ class Real:
         return self._of(self.builder.fptrunc(self.value, real(32))) if self.format is DOUBLE else self
 
 
-def integer(width: int) -> Any:
-    """Return the LLVM integer type of that many bits."""
+def llvm() -> Any:
+    """Return the module that LLVM instructions are written with."""
     from llvmlite import ir
 
-    return ir.IntType(width)
+    return ir
+
+
+def integer(width: int) -> Any:
+    """Return the LLVM integer type of that many bits."""
+    return llvm().IntType(width)
 
 
 def real(width: int) -> Any:
     """Return the LLVM floating-point type of that many bits."""
-    from llvmlite import ir
-
-    return ir.FloatType() if width == 32 else ir.DoubleType()
+    return llvm().FloatType() if width == 32 else llvm().DoubleType()
 
 
 def function_type(kind: Any, inputs: int) -> Any:
     """Return the type of functions of so many numbers of that type."""
-    from llvmlite import ir
-
-    return ir.FunctionType(kind, [kind] * inputs)
+    return llvm().FunctionType(kind, [kind] * inputs)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from eagerflow.capture.kernels import elementary
-from eagerflow.capture.kernels.real import SINGLE, Real, integer
+from eagerflow.capture.kernels.real import SINGLE, Real, function_type, integer, llvm
 from eagerflow.errors import MissingExtraError
 
 
@@ -34,9 +34,7 @@ def _library(name: str) -> Callable[..., Real]:
         module = first.builder.module
         callee = module.globals.get(name)
         if callee is None:
-            from llvmlite import ir
-
-            callee = ir.Function(module, ir.FunctionType(kind, [kind] * len(inputs)), name)
+            callee = llvm().Function(module, function_type(kind, len(inputs)), name)
         result = Real(first.builder, first.builder.call(callee, [x.value for x in wide]))
         return result.single() if first.format is SINGLE else result
 
@@ -69,10 +67,7 @@ REAL: dict[str, Callable[..., Real]] = {
     "sqrt": _intrinsic("sqrt"),
     "pow": _by_precision(elementary.pow, _intrinsic("pow")),
     "copysign": _intrinsic("copysign"),
-    **{
-        name: _library(name)
-        for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "cbrt", "hypot")
-    },
+    **{name: _library(name) for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "cbrt", "hypot")},
 }
 
 
@@ -299,11 +294,11 @@ def function(name: str) -> Any:
         return result(*[kind] * len(kinds)), code
 
     def one(typing: Any, x: Any) -> Any:
-        """A function of one number."""
+        """Apply it to one number."""
         return apply(typing, (x,))
 
     def two(typing: Any, x: Any, y: Any) -> Any:
-        """A function of two numbers."""
+        """Apply it to two numbers."""
         return apply(typing, (x, y))
 
     chosen = select if name == "where" else two if name in BINARY else one

@@ -11,7 +11,7 @@ from eagerflow.capture.kernels.expression import BOOL, Text, Writer, cast, liter
 from eagerflow.capture.kernels.schedule import Schedule, Use
 from eagerflow.core.dims import Symbolic
 
-BLOCK = 4096  # so many numbers are added up before the sum is added to the total
+BLOCK = 1024  # so many numbers are added up before the sum is added to the total
 BAKED = frozenset((-2, -1, -0.5, 0, 0.5, 1, 2))  # numbers that are part of the text; others are arguments
 
 PLUS = '''

@@ -24,7 +24,7 @@ BROADCASTS = frozenset({"broadcast_to", "spread"})
 
 def key(shape: Iterable[Any]) -> tuple[Any, ...]:
     """Return a shape whose symbolic lengths compare by what they are written as, not by a guarded guess."""
-    return tuple([str(side) if isinstance(side, Symbolic) else int(side) for side in shape])
+    return tuple([str(side) if isinstance(side, Symbolic | str) else int(side) for side in shape])
 
 
 def long(shape: Iterable[Any]) -> tuple[Any, ...]:

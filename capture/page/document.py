@@ -59,7 +59,7 @@ def html(view: GraphView) -> str:
     True
     """
     parts = {
-        "title": view.graph.name,
+        "title": escape(view.graph.name),
         "style": _part("page.css"),
         "script": "\n".join(_part(f"{name}.js") for name in SCRIPTS),
         # Inside <script> only "<" could end it; ASCII survives whatever handles the file next.

@@ -5,19 +5,19 @@ const RIGHT = 20;
 const CURVE = 120;
 const ROW = 22;
 
-/** Bytes in use at each step: of a buffer what the largest value in it needs, of other memory the values themselves. */
+/** Bytes in use at each step, in buffers and elsewhere: of a buffer what the largest value in it needs. */
 function inUse() {
-  const use = new Array(plan.steps.length).fill(0);
+  const [use, other] = [new Array(plan.steps.length).fill(0), new Array(plan.steps.length).fill(0)];
   const kept = plan.buffers.map(() => new Array(use.length).fill(0));
   for (const place of plan.places) {
     const bytes = numeric(place.node.outputs[place.index]?.bytes);
     for (let step = place.first; step <= place.last && step < use.length; step++) {
       if (typeof place.where === "number") kept[place.where][step] = Math.max(kept[place.where][step], bytes);
-      else if (place.where === "new" || place.where === "output") use[step] += bytes;
+      else if (place.where === "new" || place.where === "output") other[step] += bytes;
     }
   }
   for (const buffer of kept) buffer.forEach((bytes, step) => (use[step] += bytes));
-  return use;
+  return [use, other];
 }
 
 /** Rows of the chart: one for each buffer, then as many as it takes for memory that is not reused. */
@@ -62,18 +62,20 @@ function showMemory() {
       figure(exact(plan.buffers.length), "buffers"),
       ...["input", "variable", "constant"].filter((where) => count(where).length).map((where) =>
         figure(bytesText(sum(where)), counted(count(where).length, where), exact(sum(where))))),
-    el("h3", {}, "Bytes in use, step by step"), chart);
+    el("h3", {}, "Bytes in use at each step: in buffers, and above (paler) results and what steps allocate"), chart);
 }
 
 const figure = (value, name, hint) => el("div", hint ? { title: hint } : {}, el("strong", {}, value), el("span", {}, name));
 
 function drawCurve(chart, x, wide) {
-  const use = inUse();
-  const most = Math.max(1, plan.peak, ...use);
+  const [use, other] = inUse();
+  const all = use.map((bytes, step) => bytes + other[step]);
+  const most = Math.max(1, plan.peak, ...all);
   const y = (bytes) => 12 + (CURVE - 12) * (1 - bytes / most);
-  let line = `M${x(0)},${y(0)}`;
-  use.forEach((bytes, step) => (line += `L${x(step)},${y(bytes)}L${x(step + 1)},${y(bytes)}`));
-  chart.append(svg("path", { class: "area", d: `${line}L${x(use.length)},${y(0)}Z` }));
+  for (const [name, bytes] of [["area other", all], ["area", use]]) {
+    const line = bytes.map((value, step) => `L${x(step)},${y(value)}L${x(step + 1)},${y(value)}`).join("");
+    chart.append(svg("path", { class: name, d: `M${x(0)},${y(0)}${line}L${x(use.length)},${y(0)}Z` }));
+  }
   chart.append(svg("path", { class: "peak", d: `M${LEFT},${y(plan.peak)}H${wide - RIGHT}` }));
   chart.append(svg("text", { x: LEFT - 12, y: y(plan.peak) + 4, class: "end" }, `peak ${bytesText(plan.peak)}`));
   chart.append(svg("path", { class: "axis", d: `M${LEFT},${y(0)}H${wide - RIGHT}` }));

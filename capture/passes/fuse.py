@@ -82,7 +82,7 @@ class _Clusters:
         self.position = {node: i for i, node in enumerate(graph.nodes)}
         self.uses = graph.uses()
         self.returned = frozenset(graph.outputs)
-        self.kinds: dict[Node, str | None] = {}
+        self.kinds: dict[Node, str | None] = dict.fromkeys(self._unused())
         self.cluster: dict[Node, int] = {}
         self.members: dict[int, list[Node]] = {}
         self.before: dict[int, int] = {}
@@ -92,6 +92,15 @@ class _Clusters:
             if i in self.spaces:
                 self._join_producers(node)
         self._join_siblings()
+
+    def _unused(self) -> list[Node]:
+        """Return nodes without effects that nothing needs: they are not worth a kernel."""
+        needed = {x.node for x in self.returned}
+        for node in reversed(self.graph.nodes):
+            if node in needed or node.effects != "none":
+                needed.update(_needed(node))
+                needed.add(node)
+        return [node for node in self.graph.nodes if node not in needed]
 
     def groups(self) -> list[tuple[Node, ...]]:
         """Return the groups that are worth a kernel, each in the order of the graph."""
@@ -110,7 +119,6 @@ class _Clusters:
         self.before[i] = 0
         for needed in _needed(node):
             self.before[i] |= self.before[self.cluster[needed]] | 1 << self.cluster[needed]
-        self.kinds[node] = kind(node)
         space = self._fitted([node])
         if space is not None:
             self.spaces[i] = space
@@ -165,8 +173,6 @@ class _Clusters:
         if begun is not None and extent(full_shape(nodes[-1])) <= extent(begun.shape or ()):
             space = begun.copy()
             return space if space.add(nodes[-1]) else None
-        if self.kinds[nodes[-1]] is None:
-            return None
         largest = max((full_shape_of(node) for node in nodes), key=prod)
         space = Space(prod(largest) <= SINGLE_ROW, self.kinds)
         return space if space.fill(nodes) else None

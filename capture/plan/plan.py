@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from eagerflow.capture.failure import explained
 from eagerflow.capture.graph import Graph, Node, Value
+from eagerflow.capture.plan.batches import joined
 from eagerflow.capture.plan.lives import Lives
 from eagerflow.capture.plan.steps import steps_of
 from eagerflow.capture.plan.writer import Writer
@@ -59,7 +60,7 @@ class Plan:
     def __init__(self, graph: Graph, lengths: dict[str, int]) -> None:
         self.graph = graph
         self.lengths = lengths
-        self.steps, self.outputs = steps_of(graph, lengths)
+        self.steps, self.outputs = joined(*steps_of(graph, lengths))
         self.lives = Lives(self.steps, self.outputs)
         writer = self._written()
         self.source, self.buffers = writer.source, writer.buffers

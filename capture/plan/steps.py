@@ -27,15 +27,18 @@ class Step:
         Of its results, with concrete lengths.
     may_overwrite : tuple of set of int
         Per result the inputs whose memory it may use.
+    parts : list of (int, int) or None
+        Of a batch, how many inputs and results each group has.
     """
 
-    __slots__ = ("attrs", "call", "form", "kernel", "may_overwrite", "node", "specs")
+    __slots__ = ("attrs", "call", "form", "kernel", "may_overwrite", "node", "parts", "specs")
 
     def __init__(self, node: Node, lengths: dict[str, int], kernel: Any = None) -> None:
         self.node = node
         self.specs = [Spec(evaluate(v.shape, lengths), v.dtype) for v in node.outputs]
         self.attrs: dict[str, Any] = evaluate(dict(node.attrs), lengths) if not isinstance(node.op, Special) else {}
         self.kernel = kernel
+        self.parts: list[tuple[int, int]] | None = None
         self.may_overwrite: tuple[Any, ...] = tuple([frozenset()] * len(self.specs))
         self.call: Any = None
         self.form = "source"

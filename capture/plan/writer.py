@@ -221,7 +221,14 @@ class Writer:
             targets[0] = f"out={targets[0]}"  # a third input without a name is deprecated
         if step.attrs:
             targets.append(f"**{self._global('a', step.attrs)}")
-        self._emit(step, f"{self._global('k', step.call)}({', '.join([*arguments, *targets])})")
+        if step.parts is None:
+            self._emit(step, f"{self._global('k', step.call)}({', '.join([*arguments, *targets])})")
+            return
+        groups = []
+        for inputs, outputs in step.parts:
+            groups.append(f"({', '.join([*arguments[:inputs], *targets[:outputs]])})")
+            del arguments[:inputs], targets[:outputs]
+        self._emit(step, f"{self._global('k', step.call)}([{', '.join(groups)}])")
 
     def _memory(self, position: int, step: Step, index: int) -> str:
         """Return the name of the array that a result is written into."""
@@ -303,13 +310,13 @@ class Writer:
             self._emit(None, f"del {', '.join(ended)}")
 
     def _result(self, value: Value) -> str:
-        """Return the expression for an output: never memory that an argument has or that a later run writes."""
+        """Return the expression for an output: never memory of an argument or a constant, or that a later run writes."""
         name = self.names[value]
         roots = self.lives.roots[value]
         kind = self._kinds[value]
-        if kind in ("parameter", "view of buffer", "buffer"):
+        if kind in ("parameter", "constant", "view of buffer", "buffer"):
             return f"{name}.copy()"
-        given = [self.names[root] for root in roots if self._kinds.get(root) == "parameter"]
+        given = [self.names[root] for root in roots if self._kinds.get(root) in ("parameter", "constant")]
         if given:
             test = " or ".join(f"shares({name}, {x})" for x in given)
             return f"({name}.copy() if {test} else {name})"

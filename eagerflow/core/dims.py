@@ -117,7 +117,8 @@ class Symbolic:
     __eq__, __ne__ = _compare("=="), _compare("!=")
     __and__, __or__, __xor__ = _by_number(operator.and_), _by_number(operator.or_), _by_number(operator.xor)
     __lshift__, __rshift__ = _by_number(operator.lshift), _by_number(operator.rshift)
-    __rand__, __ror__, __rxor__ = [_by_number(f, True) for f in (operator.and_, operator.or_, operator.xor)]
+    __rand__, __ror__ = _by_number(operator.and_, True), _by_number(operator.or_, True)
+    __rxor__ = _by_number(operator.xor, True)
     __rlshift__, __rrshift__ = _by_number(operator.lshift, True), _by_number(operator.rshift, True)
     __invert__ = _by_number(operator.invert)
     __float__, __complex__ = _by_number(float), _by_number(complex)

@@ -49,8 +49,9 @@ class Spec:
 
     def __eq__(self, other: object) -> bool:
         # Symbolic lengths are equal here if they are the same expression; their own == would ask for sizes.
-        same = isinstance(other, Spec) and hash(self.shape) == hash(other.shape)
-        return same and (self.shape, self.dtype) == (other.shape, other.dtype)
+        if not isinstance(other, Spec) or hash(self.shape) != hash(other.shape):
+            return False
+        return (self.shape, self.dtype) == (other.shape, other.dtype)
 
     def __hash__(self) -> int:
         return hash((self.shape, self.dtype))

@@ -18,7 +18,7 @@ from eagerflow.ops.arrays.shape import broadcast_to
 from eagerflow.ops.arrays.splitting import unstack
 from eagerflow.ops.arrays.transposition import moveaxis
 from eagerflow.ops.checked import array as checked_array
-from eagerflow.ops.checked import numpy_checks, option
+from eagerflow.ops.checked import captured, numpy_checks, option
 from eagerflow.ops.elementwise.rounding import floor, minimum, round
 from eagerflow.ops.indexing.along_axis import take
 from eagerflow.ops.indexing.indexing import read_part
@@ -159,6 +159,7 @@ def pad(
     """
     source = checked_array(array, "pad")
     width = _pairs(pad_width, source.ndim, "pad_width")
+    source = captured(source, width)
     for pair in width:
         if not all(isinstance(n, int | Dim) for n in pair):
             raise DTypeError(f"pad: widths are integers, got {pad_width!r}\n  at {user_line()}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
-from eagerflow.core import dims
+from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, dims, implements
 from eagerflow.core.callers import attributed
 from eagerflow.core.dims import index, is_symbolic, lift
 from eagerflow.core.explain import describe, user_line
@@ -18,7 +16,7 @@ from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.arrays.transposition import transpose
 from eagerflow.ops.axes import some_axes
 from eagerflow.ops.batching import along
-from eagerflow.ops.checked import option
+from eagerflow.ops.checked import captured, option
 
 __all__ = [
     "atleast_1d",
@@ -131,6 +129,8 @@ def reshape(x: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None
             [3., 4.]])
     """
     sides = as_shape(shape, "reshape")
+    if sides is not shape:
+        x = captured(x, sides)
     if type(order) is str and order == "C":
         return _run_reshape(x, {"shape": sides})
     option(order, ("C", "F"), "reshape", "order")
@@ -284,7 +284,7 @@ def broadcast_arrays(*arrays: Any, subok: bool = False) -> tuple[Tensor, ...]:
     """
     tensors = [convert(x) for x in arrays]
     shape = broadcast_shapes(*[x.shape for x in tensors])
-    return tuple([x if x.shape == shape else _broadcast_to(x, shape=shape) for x in tensors])
+    return tuple([x if x.shape == shape else broadcast_to(x, shape) for x in tensors])
 
 
 # --- axes of length one -------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from eagerflow.core.explain import explain, two_devices, user_line
 from eagerflow.core.record import attach
 from eagerflow.devices import CPU0
 from eagerflow.errors import DTypeError, ShapeError
+from eagerflow.ops.checked import captured
 from eagerflow.ops.indexing.batched_indices import ARRAY, assigning, reading, writing
 from eagerflow.ops.indexing.index import checked_index, join_index, plain_slice, shape_rule, split_index
 from eagerflow.ops.precision import in_float32
@@ -220,6 +221,7 @@ def getitem(x: Any, index: Any, /) -> Tensor:
         return _part(x, {"index": (index,)})
     source = convert(x, copy=False) if type(x) is not Tensor else x
     template, arrays = split_index(index, source.device)
+    source = captured(source, template)
     if not arrays:
         return _part(source, {"index": template})
     return gather(source, *arrays, index=template)

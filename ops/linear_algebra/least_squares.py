@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
-from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.batching import aligned, repeated
+from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.arrays.creation import zeros

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, implements
-from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.batching import aligned
+from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.checked import flag, guarded

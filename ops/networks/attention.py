@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Tensor, convert
+from eagerflow.core.dims import is_symbolic
 from eagerflow.core.explain import describe, user_line
 from eagerflow.errors import ShapeError
 from eagerflow.ops.arrays.grids import tri
@@ -73,8 +74,9 @@ def scaled_dot_product_attention(
     factor = number(scale, "scaled_dot_product_attention", "scale")
     scores = matmul(q * factor, k.swapaxes(-1, -2))
     if flag(is_causal, "scaled_dot_product_attention", "is_causal"):
-        seen = tri(q.shape[-2], k.shape[-2], dtype=bool, device=q.device)
-        scores = where(seen, scores, -math.inf)
+        sides = (q.shape[-2], k.shape[-2])
+        seen = tri(*sides, dtype=bool) if is_symbolic(sides) else np.tri(*sides, dtype=bool)
+        scores = where(convert(seen, None, q.device), scores, -math.inf)
     if mask is not None:
         mask = convert(mask)
         scores = where(mask, scores, -math.inf) if mask.dtype.kind == "b" else scores + mask

@@ -1,0 +1,189 @@
+"""Tracing: runs a function on symbols once, and sees to it that nothing happened that no graph can repeat."""
+
+from __future__ import annotations
+
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import optree
+
+from eagerflow.capture.code import line_of
+from eagerflow.capture.concrete import ConcreteFunction, Result
+from eagerflow.capture.signature import Call, TensorKey, specs_for
+from eagerflow.capture.trace import Trace
+from eagerflow.capture.watching import Outside
+from eagerflow.core import Tensor, Variable
+from eagerflow.core.explain import describe, user_line
+from eagerflow.core.record import active
+from eagerflow.errors import CaptureError, CaptureWarning
+
+
+class Tracing:
+    """How a function is captured for one call.
+
+    Parameters
+    ----------
+    name : str
+        Name of the function.
+    function : callable
+        What is called with the arguments.
+    outside : callable
+        Returns what the function reads outside.
+    call : Call
+        The arguments.
+    keys : sequence
+        What to take for granted of each: see `Call.keys`. Lengths may be None.
+    """
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], outside: Callable[[], Outside], call: Call, keys: Sequence[Any]
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.outside = outside
+        self.call = call
+        self.keys = tuple(keys)
+        self._made_at = ""
+
+    def capture(self) -> ConcreteFunction:
+        """Return the captured function; run it twice where it makes Variables, to see that it makes them once."""
+        concrete, made = self._once()
+        if made:
+            concrete, again = self._once()
+            if again:
+                raise self._error(
+                    f"the function makes a Variable in every call ({describe(again[0])}); a captured function makes one in "
+                    f"the first call only: keep it, for example with `if self.v is None: self.v = ef.Variable(...)`",
+                    self._made_at,
+                )
+        return concrete
+
+    def _once(self) -> tuple[ConcreteFunction, list[Variable]]:
+        call, keys = self.call, self.keys
+        before = self.outside()
+        self._check_before(before)
+        streams = _host_streams()
+        open_tapes = active.get()
+        trace = Trace(self.name, before.large)
+        hints = [key.shape if type(key) is TensorKey else None for key in call.keys]
+        specs = specs_for(keys, trace.guards, hints)
+        try:
+            with trace.tracing():
+                leaves = list(call.leaves)
+                for position, (path, spec) in enumerate(zip(call.paths, specs, strict=True)):
+                    if spec is not None:
+                        leaves[position] = trace.parameter(path, spec, keys[position].device)
+                args, kwargs = call.structure.unflatten(leaves)
+                result = self.function(*args, **kwargs)
+                self._check_arguments(before, args, kwargs)
+                found, structure = optree.tree_flatten(result, none_is_leaf=True)
+                self._check_results(found, before)
+                tensors = [x for x in found if isinstance(x, Tensor)]
+                graph = trace.graph(tensors)
+        finally:
+            if active.get() is not open_tapes:
+                active.set(open_tapes)  # a tape that the function opened, and did not close
+        self._check_after(before, trace, streams)
+        self._made_at = trace.made_at
+        indices = iter(range(len(tensors)))
+        results = [Result(next(indices), None) if isinstance(x, Tensor) else Result(None, x) for x in found]
+        concrete = ConcreteFunction(self.name, graph, keys, call.structure, structure, results, trace.hidden)
+        return concrete, trace.variables
+
+    # --- what no graph can repeat -----------------------------------------------------------------
+
+    def _error(self, text: str, line: str = "") -> CaptureError:
+        return CaptureError(f"{self.name}: {text}\n  at {line or user_line()}")
+
+    def _once_only(self, what: str, remedy: str, before: Outside, path: str) -> CaptureError:
+        return self._error(
+            f"the function {what}, which happens once, while it is captured, and not in every run; {remedy}",
+            line_of(before.codes, path),
+        )
+
+    def _check_before(self, before: Outside) -> None:
+        if before.blind:
+            path = before.blind[0]
+            raise self._once_only(f"takes from the iterator {path}", "make a list of it", before, path)
+        if before.impure:
+            path = before.impure[0]
+            warnings.warn(
+                f"{self.name}: {path} is called once, while the function is captured, and not in every run; pass its "
+                f"result as an argument, or call it in ef.py_function\n  at {line_of(before.codes, path)}",
+                CaptureWarning,
+                stacklevel=2,
+            )
+
+    def _check_arguments(self, before: Outside, args: Any, kwargs: Any) -> None:
+        """Raise if the function changed an argument in place, other than a Tensor, whose handle is its own."""
+        call = self.call
+        now = Call(args, kwargs, self.name, call.parameters, before.names)
+        if now.structure == call.structure and now.orders == call.orders:
+            pairs = zip(call.paths, call.keys, now.leaves, now.keys, strict=True)
+            changed = [path for path, key, x, later in pairs if not _is_as_before(key, x, later)]
+            if not changed:
+                return
+            path = changed[0]
+        else:
+            path = _first_difference(call, now)
+        raise self._once_only(f"changes {path or 'an argument'} in place", "return what it makes", before, path)
+
+    def _check_results(self, found: list[Any], before: Outside) -> None:
+        """Raise if it returns what no graph can make anew."""
+        for x in found:
+            if isinstance(x, Iterator) and not hasattr(x, "read"):
+                raise self._once_only(f"returns a {type(x).__name__}", "return a list or a tuple", before, "return")
+
+    def _check_after(self, before: Outside, trace: Trace, streams: list[Any]) -> None:
+        """Raise if the function changed something outside that no graph can change."""
+        after = self.outside()
+        if after.symbols:
+            path = after.symbols[0]
+            raise self._error(
+                f"a Tensor of the captured function was put into {path}, where it stands for nothing when the capture is "
+                f"over; return it, or keep it in a Variable",
+                line_of(before.codes, path),
+            )
+        used_up = before.used_up()
+        if used_up:
+            path = used_up[0]
+            remedy = "pass what it needs as an argument, make a list of it, or draw from ef.random"
+            raise self._once_only(f"takes from {path}", remedy, before, path)
+        if _host_streams() != streams:
+            path = next((name for name in ("random", "np", "numpy") if line_of(before.codes, f"{name}.random")), "random")
+            raise self._once_only(
+                "draws random numbers of Python or NumPy",
+                "draw from ef.random, or pass the numbers as arguments",
+                before,
+                f"{path}.random",
+            )
+        differences = [] if trace.variables else before.differences(after)
+        if differences:
+            remedy = "return the new value, keep it in a Variable, or do it in ef.py_function"
+            raise self._once_only(f"changes {differences[0]}", remedy, before, differences[0])
+
+
+def _is_as_before(key: Any, x: Any, later: Any) -> bool:
+    """Tell whether a leaf of the arguments is still what it was when the function was called."""
+    if type(key) is TensorKey:
+        return isinstance(x, Tensor)  # a handle of the function's own, which may have another value now
+    return bool(key == later)
+
+
+def _first_difference(call: Call, now: Call) -> str:
+    """Return where arguments of different structures differ first."""
+    paths = [path for path in [*now.paths, *call.paths] if (path in now.paths) != (path in call.paths)]
+    return paths[0] if paths else ""
+
+
+def _host_streams() -> list[Any]:
+    """Return the states of the random generators that Python and NumPy share with everybody."""
+    numpy_random = sys.modules.get("numpy.random")
+    states: list[Any] = [random.getstate()]
+    if numpy_random is not None:
+        kind, keys, *rest = numpy_random.get_state()
+        states.append((kind, keys.tobytes(), *rest))
+    return states
