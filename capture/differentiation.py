@@ -221,7 +221,8 @@ def split(joint: Any) -> tuple[Graph, Graph, list[Value]]:
         if any(value.node in late for value in node.values):
             late.add(node)
     for_gradients = needed_for(joint.gradients)
-    for_outputs = needed_for(joint.outputs)
+    # What is assigned or handed to Python is needed as what is returned is.
+    for_outputs = needed_for([*joint.outputs, *[value for n in joint.nodes if _acts(n) for value in n.values]])
     early = [n for n in joint.nodes if n not in late and (n in for_outputs or n in for_gradients or _acts(n))]
     free = set(joint.inputs) | set(joint.outputs)
     free |= {n.outputs[0] for n in early if n.op is READ}
@@ -232,6 +233,13 @@ def split(joint: Any) -> tuple[Graph, Graph, list[Value]]:
             continue
         if all(value in free or value.node in moved or value.node.op is CONSTANT for value in node.values):
             moved.add(node)
+    users: dict[Node, list[Node]] = {}
+    for node in early:
+        for value in node.values:
+            users.setdefault(value.node, []).append(node)
+    for node in reversed(early):  # what a node that stays needs stays, too
+        if node in moved and any(user not in moved for user in users.get(node, ())):
+            moved.remove(node)
     backward = [n for n in joint.nodes if (n in late and n in for_gradients) or n in moved]
     copied = [n for n in joint.nodes if n.op is CONSTANT or n.op is LENGTH]
     inside = set(backward) | set(copied) | {value.node for value in joint.weights}

@@ -346,7 +346,7 @@ def _is_array(x: Any) -> bool:
     """Tell whether a value becomes a Tensor: an array of numbers, of whatever library."""
     if isinstance(x, np.ndarray | np.generic):
         return x.dtype.kind in "biufc" or is_inexact(x.dtype) or x.dtype.name in ("int4", "uint4")
-    return not isinstance(x, TensorSpec | SIMPLE) and devices.of_array(x) is not None
+    return not isinstance(x, (TensorSpec, *SIMPLE)) and devices.of_array(x) is not None
 
 
 def _paths(structure: Any, parameters: Sequence[str]) -> list[str]:

@@ -10,11 +10,15 @@ import numpy as np
 import eagerflow as ef
 from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, FUSED, PARAMETER, READ, Graph, Node, Value
 from eagerflow.capture.interpreter import run_graph
+from eagerflow.capture.passes import optimize
 from eagerflow.capture.state import Counter, Key, Order
 from eagerflow.ops import Spec
 
 CPU = ef.devices.find("cpu:0")
 OPS = ef.ops.registry()
+
+# Where results are not only equal but the same bit by bit; fused and lowered arithmetic may round otherwise.
+EXACT = ("prune", "dead_state", "fold", "simplify", "cse")
 
 
 class Builder:
@@ -117,3 +121,10 @@ def assert_same(before: Graph, after: Graph, *arrays: Any) -> None:
     now = dict(zip(map(id, after.variables()), found[count:], strict=True))
     for variable in before.variables():
         assert bits(now.get(id(variable), variable.numpy())) == bits(then[id(variable)])
+
+
+def after(graph: Graph, *passes: str, arrays: Any = ()) -> list[str]:
+    """Return the operations after passes; the graph is verified after each, and computes the same at the end."""
+    made = optimize(graph, passes, verify=True)
+    assert_same(graph, made, *arrays)
+    return names(made)

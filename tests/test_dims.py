@@ -92,7 +92,7 @@ def test_comparisons_are_right_where_their_guards_hold(a: Any, b: Any, seen: Any
         assert guards.hold(seen)
         if guards.hold(other):
             assert compare(build(a, other), build(b, other)) is answer
-    if hash(left) == hash(right) and isinstance(left, Dim) and isinstance(right, Dim):
+    if guards.hold(other) and isinstance(left, Dim) and isinstance(right, Dim) and hash(left) == hash(right):
         assert evaluate(left, other) == evaluate(right, other)
 
 
@@ -208,6 +208,8 @@ def test_division_by_zero_is_an_error_and_a_guard_where_it_may_be() -> None:
     with pytest.raises(ZeroDivisionError):
         n % (m - 6)
     assert guards.failed({"N": 8, "M": 7}) == "M-6 == 0"
+    assert n // (m - 2) == 2
+    assert guards.explain({"N": 8, "M": 2}).count("\n") == 2  # also what cannot be asked for these sizes
     with pytest.raises(TypeError):
         n + "1"
 
@@ -275,6 +277,15 @@ def test_specs_of_symbolic_shapes() -> None:
     assert CoreSpec is Spec
 
 
+def test_symbolic_numbers_are_weak_as_pythons_are() -> None:
+    n = symbol("N", 8, Guards())
+    add, spec = ef.ops.registry()["add"], Spec((n,), "float32")
+    assert add.infer(spec, n) == add.infer(spec, 1 / n) == spec
+    assert add.infer(Spec((n,), "int8"), n).dtype == np.int8
+    assert add.infer(Spec((n,), "int8"), 1 / n).dtype == np.float64
+    assert not len(n.guards)
+
+
 def test_broadcasting() -> None:
     guards = Guards()
     n, m = symbol("N", 8, guards), symbol("M", 6, guards)
@@ -317,8 +328,8 @@ def specialized(guards: Guards, sizes: dict[str, int]) -> list[str]:
 def test_shape_rules_keep_symbolic_lengths(name: str, seed: int) -> None:
     op = ef.ops.registry()[name]
     sample = op.sample(Draw(seed))
-    expected = op.infer(*[Spec(x.shape, x.dtype) if isinstance(x, np.ndarray) else x for x in sample.inputs],
-                        **sample.attrs)  # fmt: skip
+    plain = [Spec(x.shape, x.dtype) if isinstance(x, np.ndarray) else x for x in sample.inputs]
+    expected = op.infer(*plain, **sample.attrs)
     guards = Guards()
     specs, sizes = symbolic(sample.inputs, guards)
     made = op.infer(*specs, **sample.attrs)
@@ -328,6 +339,9 @@ def test_shape_rules_keep_symbolic_lengths(name: str, seed: int) -> None:
     assert guards.hold(sizes)
     if name not in SPECIALIZE:
         assert not specialized(guards, sizes)
+    known = len(guards)
+    assert op.cost(*specs, **sample.attrs) == op.cost(*plain, **sample.attrs)
+    assert len(guards) == known
 
 
 # --- public functions, captured with some sizes and run with others -----------------------------

@@ -70,11 +70,21 @@ def fits(node: Node, kind: str) -> bool:
         return node.op.name in ("any", "all", "count_nonzero", "max", "min") or node.outputs[0].dtype.kind in "iuf"
     if kind != "elementwise":
         return True
-    try:
-        translate(node, [Text(f"x{i}", x.dtype) if isinstance(x, Value) else x for i, x in enumerate(node.inputs)], Writer())
-    except NotFusible:
-        return False
-    return True
+    inputs = tuple([x.dtype if isinstance(x, Value) else (type(x), str(x)) for x in node.inputs])
+    form = (node.op.name, node.op.scalar, inputs, node.outputs[0].dtype, str(node.attrs) if node.attrs else "")
+    known = _fitting.get(form)
+    if known is None:
+        texts = [Text(f"x{i}", x.dtype) if isinstance(x, Value) else x for i, x in enumerate(node.inputs)]
+        try:
+            translate(node, texts, Writer())
+            known = True
+        except NotFusible:
+            known = False
+        _fitting[form] = known
+    return known
+
+
+_fitting: dict[Any, bool] = {}
 
 
 class Writer:
@@ -128,9 +138,9 @@ def translate(node: Node, inputs: list[Any], writer: Writer) -> Text:
         raise NotFusible(f"{node.op.name} takes any number of inputs")
     result = node.outputs[0].dtype
     tree = parsed(node.op.scalar)
-    compute = _compute_dtype(given, result, tree)
+    compute = _compute_dtype(given, result, conditions(node.op.scalar))
     scope = {**{name: value for name, value in node.attrs.items() if not isinstance(value, Symbolic)}, **given}
-    made = _Translator(scope, compute, writer, _conditions(tree)).of(tree)
+    made = _Translator(scope, compute, writer, conditions(node.op.scalar)).of(tree)
     return cast(made, result)
 
 
@@ -151,10 +161,11 @@ def cast(text: Text, dtype: np.dtype[Any]) -> Text:
     return Text(f"{dtype}({text.source})", dtype)
 
 
-def _conditions(tree: ast.expr) -> frozenset[str]:
+@cache
+def conditions(scalar: str) -> frozenset[str]:
     """Return the names that are only asked whether they hold: they need no common dtype with the others."""
     asked, used = set(), []
-    for item in ast.walk(tree):
+    for item in ast.walk(parsed(scalar)):
         test = None
         if isinstance(item, ast.IfExp):
             test = item.test
@@ -167,10 +178,9 @@ def _conditions(tree: ast.expr) -> frozenset[str]:
     return frozenset(name for name in asked if used.count(name) == 1)
 
 
-def _compute_dtype(given: dict[str, Any], result: np.dtype[Any], tree: ast.expr) -> np.dtype[Any]:
+def _compute_dtype(given: dict[str, Any], result: np.dtype[Any], asked: frozenset[str]) -> np.dtype[Any]:
     """Return the dtype in which the inputs come."""
-    conditions = _conditions(tree)
-    taking_part = [x for name, x in given.items() if name not in conditions and x is not None]
+    taking_part = [x for name, x in given.items() if name not in asked and x is not None]
     weak = [0 if isinstance(x, Symbolic) else x for x in taking_part if not isinstance(x, Text)]
     if any(isinstance(x, complex) for x in weak):
         raise NotFusible("a complex number")

@@ -7,8 +7,10 @@ from math import prod
 from os.path import commonprefix
 from typing import Any
 
+import numpy as np
+
 from eagerflow.capture.graph import FUSED, PARAMETER, Graph, Node, Rewriter, Value
-from eagerflow.capture.kernels.space import Space, extent, full_shape, kind, long, unit_cost
+from eagerflow.capture.kernels.space import BROADCASTS, Space, extent, full_shape, kind, long, unit_cost
 from eagerflow.core.dims import Symbolic
 
 LONGEST = 96  # nodes in a group: beyond, compiling takes long and gains little
@@ -36,7 +38,7 @@ def run(graph: Graph) -> Graph:
 
 def _with_own_broadcasts(graph: Graph) -> Graph:
     """Give each node that can be fused a broadcast of its own, so that none is written out for several groups."""
-    held = {node for node in graph.nodes if kind(node) == "broadcast"}
+    held = {node for node in graph.nodes if node.op.name in BROADCASTS and kind(node) == "broadcast"}
     if not held:
         return graph
     rewriter = Rewriter(graph)
@@ -119,6 +121,8 @@ class _Clusters:
         self.before[i] = 0
         for needed in _needed(node):
             self.before[i] |= self.before[self.cluster[needed]] | 1 << self.cluster[needed]
+        if self.kinds.setdefault(node, kind(node)) is None or not _on_host(node):
+            return
         space = self._fitted([node])
         if space is not None:
             self.spaces[i] = space
@@ -188,6 +192,11 @@ def full_shape_of(node: Node) -> tuple[int, ...]:
     """Return the shape of the largest that a node reads or makes, with the lengths seen for symbolic ones."""
     sides = max((x.shape for x in (*node.values, *node.outputs)), key=len, default=())
     return tuple([side.hint if isinstance(side, Symbolic) else side for side in sides])
+
+
+def _on_host(node: Node) -> bool:
+    """Tell whether NumPy computes a node: kernels are made for its arrays."""
+    return node.outputs[0].device.kind.array_type is np.ndarray
 
 
 def _needed(node: Node) -> list[Node]:

@@ -12,6 +12,7 @@ from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETE
 from eagerflow.capture.interpreter import call_back
 from eagerflow.capture.plan.buffers import Buffer, Buffers, allocate, as_array
 from eagerflow.capture.plan.lives import Lives
+from eagerflow.capture.plan.results import LARGE, Results
 from eagerflow.capture.plan.steps import Step, device_of
 from eagerflow.capture.plan.variables import target
 from eagerflow.capture.state import Counter
@@ -238,6 +239,9 @@ class Writer:
             self._kinds[value] = "result"
             self._results += spec.nbytes
             name = self._named(value)
+            if spec.nbytes >= LARGE:
+                self._emit(step, f"{name} = {self._global('r', Results(spec.shape, spec.dtype))}()")
+                return name
             self._emit(step, f"{name} = empty({spec.shape!r}, {self._global('d', spec.dtype)})")
             return name
         assigned = self._in_place.get(value)

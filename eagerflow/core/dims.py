@@ -35,6 +35,7 @@ __all__ = [
     "broadcast_shapes",
     "evaluate",
     "has_dims",
+    "hints",
     "index",
     "is_symbolic",
     "lift",
@@ -48,11 +49,17 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _check(sign: str, left: Any, right: Any, env: Mapping[str, int]) -> bool:
-    return bool(_COMPARE[sign](evaluate(left, env), evaluate(right, env)))
+    try:
+        return bool(_COMPARE[sign](evaluate(left, env), evaluate(right, env)))
+    except ZeroDivisionError:  # for these sizes the question cannot even be asked
+        return False
 
 
 def _check_int(value: Any, expected: int, env: Mapping[str, int]) -> bool:
-    return int(evaluate(value, env)) == expected
+    try:
+        return int(evaluate(value, env)) == expected
+    except ZeroDivisionError:
+        return False
 
 
 def _answer(left: Any, sign: str, right: Any, guards: Guards) -> bool:
@@ -403,17 +410,26 @@ def evaluate(value: Any, env: Mapping[str, Any]) -> Any:
 
     Sizes may be symbolic lengths of another trace. What holds no symbol is returned as it is.
     """
+    return _replaced(value, lambda x: x.at(env))
+
+
+def hints(value: Any) -> Any:
+    """Return what `has_dims` looks into with the numbers that were seen while tracing."""
+    return _replaced(value, lambda x: x.hint)
+
+
+def _replaced(value: Any, number: Callable[[Any], Any]) -> Any:
     if isinstance(value, Symbolic):
-        return value.at(env)
+        return number(value)
     if not has_dims(value):
         return value
     if isinstance(value, Spec):
-        return Spec(evaluate(value.shape, env), value.dtype)
+        return Spec(_replaced(value.shape, number), value.dtype)
     if isinstance(value, slice):
-        return slice(*[evaluate(x, env) for x in (value.start, value.stop, value.step)])
+        return slice(*[_replaced(x, number) for x in (value.start, value.stop, value.step)])
     if isinstance(value, dict):
-        return {key: evaluate(x, env) for key, x in value.items()}
-    items = [evaluate(x, env) for x in value]
+        return {key: _replaced(x, number) for key, x in value.items()}
+    items = [_replaced(x, number) for x in value]
     return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 

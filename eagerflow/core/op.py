@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eagerflow.core import dispatch
-from eagerflow.core.dims import broadcast_shapes
+from eagerflow.core.dims import Symbolic, broadcast_shapes, hints
 from eagerflow.core.forward import Forward
 from eagerflow.core.pullback import Pullback, Refusal
 from eagerflow.core.spec import Spec
@@ -170,7 +170,7 @@ class Op:
         self.fixed = len(names) - self.variadic  # inputs before those of any number
         self.inputs = tuple(item.lstrip("*").rstrip("?") for item in names)
         self.optional = frozenset(item.rstrip("?") for item in names if item.endswith("?"))
-        self.infer = infer
+        self._infer = infer
         self.sample = sample
         self.no_gradient = no_gradient
         self.fusion = fusion
@@ -321,8 +321,13 @@ class Op:
             raise DeviceError(f"{self.name}: devices of kind {device.kind.name!r} have no kernel {self.kernel!r}")
         return found
 
-    def cost(self, *specs: Spec, **attrs: Any) -> tuple[float, int]:
-        """Return the expected FLOPs, and the bytes read and written."""
+    def infer(self, *specs: Any, **attrs: Any) -> Any:
+        """Return the `Spec` of the result, a tuple of them for several; symbolic numbers are to it as Python's are."""
+        return self._infer(*[x.hint if isinstance(x, Symbolic) else x for x in specs], **attrs)
+
+    def cost(self, *specs: Any, **attrs: Any) -> tuple[float, int]:
+        """Return the expected FLOPs, and the bytes read and written; for the lengths seen, where some are symbolic."""
+        specs, attrs = hints((specs, attrs))
         result = self.infer(*specs, **attrs)
         results = result if isinstance(result, tuple) else (result,)
         moved = 0 if self.fusion == "view" else sum(getattr(spec, "nbytes", 0) for spec in (*specs, *results))

@@ -200,7 +200,7 @@ def text(terms: Terms) -> str:
     """Return it as it is written: ``2*N+1``."""
     parts = []
     for product, factor in sorted(terms.items(), key=lambda item: order(item[0]), reverse=True):
-        alone = len(product) == 1 and product[0][1] == 1 and abs(factor) == 1
+        alone = len(product) == 1 and product[0][1] == factor == 1
         names = [
             (atom.text if atom.operation is None or alone else f"({atom.text})") + (f"**{power}" if power > 1 else "")
             for atom, power in product

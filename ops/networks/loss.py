@@ -90,15 +90,15 @@ def _sample_gradient(draw: Draw) -> Sample:
 
 def _checked_kernel(xp: Any, labels: Any, *, classes: int) -> Any:
     check_numbers(_NAME, "labels", labels, classes, "classes")
-    return labels
+    return labels.reshape(*labels.shape, 1)
 
 
-# Labels, when each is known to be a class: what is compiled has no errors of its own.
+# Labels with an axis for the classes, once each is known to be one: what is compiled raises no errors.
 _checked = Op(
     "checked_labels",
     _checked_kernel,
     inputs="labels",
-    infer=lambda labels, *, classes: labels,
+    infer=lambda labels, *, classes: Spec((*labels.shape, 1), labels.dtype),
     sample=lambda draw: Sample((draw.array(draw.shape(), 0, 3, np.int64),), {"classes": 4}),
     no_gradient="labels are integers",
     batch="leading",
@@ -108,23 +108,23 @@ _checked = Op(
 
 @in_float32
 def _by_sums(xp: Any, logits: Any, labels: Any) -> Any:
-    labels = _checked(labels, classes=logits.shape[-1])
+    column = _checked(labels, classes=logits.shape[-1])
     if 0 in logits.shape:
         return labels.astype(logits.dtype)
     top = logits.max(axis=-1, keepdims=True)
     total = log(exp(logits - top).sum(axis=-1, keepdims=True)) + top
-    return (total - take_along_axis(logits, labels.reshape(*labels.shape, 1), -1)).reshape(labels.shape)
+    return (total - take_along_axis(logits, column, -1)).reshape(labels.shape)
 
 
 @in_float32
 def _gradient_by_sums(xp: Any, g: Any, logits: Any, labels: Any) -> Any:
     classes = logits.shape[-1]
-    labels = _checked(labels, classes=classes)
+    column = _checked(labels, classes=classes)
     if 0 in logits.shape:
         return logits
     weights = g.reshape(*g.shape, 1)
     value = exp(logits - logits.max(axis=-1, keepdims=True))
-    hot = labels.reshape(*labels.shape, 1).astype(np.int32) == arange(classes, dtype=np.int32)
+    hot = column.astype(np.int32) == arange(classes, dtype=np.int32)
     return value * (weights / value.sum(axis=-1, keepdims=True)) - where(hot, weights, 0)
 
 
