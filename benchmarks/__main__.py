@@ -28,6 +28,9 @@ def main(arguments: list[str]) -> int:
     chosen = options.chosen
     keep = not chosen and not options.quick
     print(machine())
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > 0.5:
+        print(f"Other programs are busy here (load {load:.1f}): what is measured now tells little.")
     with tempfile.TemporaryDirectory(prefix="eagerflow-benchmarks-") as folder:
         results = run(chosen, options.quick, Path(folder))
     if not options.quick and any(word in "overhead" for word in chosen or ["overhead"]):

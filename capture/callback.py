@@ -130,7 +130,8 @@ def print(*values: Any, sep: str = " ", end: str = "\n") -> None:
     the sum is 3.0
     """
     leaves: list[Any]
-    leaves, structure = optree.tree_flatten(list(values), none_is_leaf=True)
+    given: Any = list(values)
+    leaves, structure = optree.tree_flatten(given, none_is_leaf=True)
     positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, ArrayMethods)]
 
     def show(*tensors: Tensor) -> None:

@@ -13,15 +13,17 @@ import types
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from eagerflow.core.explain import is_our_file
+from eagerflow.core.explain import is_our_file, is_ours, user_line
 
 _LIBRARIES = tuple(
     {os.path.realpath(sysconfig.get_paths()[key]) + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
 # What a line that changes something in place does.
 _STORES = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR", "STORE_SUBSCR", "STORE_SLICE", "DELETE_SUBSCR", "BINARY_OP"}
-_CHANGING = {"append", "extend", "insert", "remove", "pop", "clear", "add", "discard", "update", "setdefault", "popitem",
-             "appendleft", "popleft", "sort", "reverse", "next", "send", "shuffle"}  # fmt: skip
+_CHANGING = {
+    *("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "appendleft", "popleft"),
+    *("add", "discard", "update", "setdefault", "popitem", "next", "send", "shuffle"),
+}
 _GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "LOAD_SUPER_ATTR", "DELETE_ATTR")
 
@@ -62,6 +64,22 @@ def is_users_file(file: str) -> bool:
     return not is_our_file(file) and not os.path.realpath(file).startswith(_LIBRARIES)
 
 
+def users_line() -> str:
+    """Return the user's line that led here, past those of libraries: ``file.py:12: y = a + b``."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not is_ours(frame) and is_users_file(frame.f_code.co_filename):
+            return shown(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return user_line()
+
+
+def shown(file: str, line: int) -> str:
+    """Return a line as errors show it."""
+    text = linecache.getline(file, line).strip()
+    return f"{os.path.basename(file)}:{line}" + (f": {text}" if text else "")
+
+
 def is_users_module(name: str | None) -> bool:
     """Tell whether a Python module is the user's own."""
     if name == "__main__":
@@ -74,7 +92,7 @@ def is_users_module(name: str | None) -> bool:
 
 
 def line_of(codes: Iterable[types.CodeType], path: str) -> str:
-    """Return the line that most likely changes what a path leads to, as ``file.py:12: text``; empty if none names it."""
+    """Return the line that most likely changes what a path leads to; empty if none names it."""
     steps = re.findall(r"[A-Za-z_]\w*", path.rpartition(": ")[2])
     best: tuple[int, str] = (0, "")
     for code in codes:
@@ -90,6 +108,5 @@ def line_of(codes: Iterable[types.CodeType], path: str) -> str:
                 points[line] = found
             for number, found in points.items():
                 if found > best[0] and found >= 8:
-                    text = linecache.getline(each.co_filename, number).strip()
-                    best = found, f"{os.path.basename(each.co_filename)}:{number}" + (f": {text}" if text else "")
+                    best = found, shown(each.co_filename, number)
     return best[1]

@@ -24,7 +24,8 @@ from eagerflow.core.record import active, recorders
 from eagerflow.devices import CPU0
 from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 
-_LEAF = optree.tree_structure(0)
+_ONE: Any = 0
+_LEAF = optree.tree_structure(_ONE, none_is_leaf=True)
 
 
 class Result(NamedTuple):

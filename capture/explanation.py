@@ -29,9 +29,10 @@ class Explanation:
     def add(self, call: Call, keys: Sequence[Any], outside: Outside, refused: str | None) -> None:
         """Note a trace; warn once when there are many."""
         arguments = dict(zip(call.paths, call.keys, strict=True))
+        guilty: list[str] = []
         if not self._seen:
             named = ", ".join(map(_shown, call.paths, keys))
-            reason, guilty = f"first call{': ' if named else ''}{named}", []
+            reason = f"first call{': ' if named else ''}{named}"
         else:
             reason, guilty = self._difference(call.form(), arguments, outside.found, refused)
         widened = [f"{path}: {key!r}" for path, key, now in zip(call.paths, keys, call.keys, strict=True) if key != now]

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, overload
 
+import numpy as np
 import optree
 
 from eagerflow.capture.concrete import ConcreteFunction
@@ -52,9 +53,10 @@ class Function:
         self._tables: dict[Any, Table] = {}  # by what the function reads outside
         self._now: tuple[Outside, Table] | None = None  # of the last call
         self._explanation = Explanation(self._name)
-        self._parameters = _parameters(python_function)[owner is not None :]
-        self._names = [p.name for p in self._parameters]
-        self._least = _least(self._parameters) if input_signature is None else None
+        self._signature = _signature(python_function)
+        parameters = [] if self._signature is None else list(self._signature.parameters.values())[owner is not None :]
+        self._names = [p.name for p in parameters]
+        self._least = _least(parameters) if input_signature is None else None
 
     def __get__(self, instance: Any, owner: type | None = None) -> Function:
         if instance is None:
@@ -79,10 +81,11 @@ class Function:
         key = None
         if now is not None and not kwargs and now[0].holds() and self._least is not None and len(args) >= self._least:
             tensors: list[Tensor] = []
-            key = quick_key(args, tensors)
+            lent: list[int] = []
+            key = quick_key(args, tensors, lent)
             concrete = now[1].quick.get(key)
             if concrete is not None:
-                return concrete.run(tensors, args)
+                return concrete.run(tensors, lent)
         call = self._call(args, kwargs)
         if call.traced:
             return self._python(*args, **kwargs)  # vmap and forward mode follow what the function does
@@ -122,12 +125,10 @@ class Function:
         return fit(args, self._input_signature or (), self._name), kwargs
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        try:
-            signature = inspect.signature(self.python_function)
-        except ValueError:  # built in
+        if self._signature is None:
             return args, kwargs
         given = args if self._owner is None else (self._owner(), *args)
-        bound = signature.bind(*given, **kwargs)  # the error is Python's own
+        bound = self._signature.bind(*given, **kwargs)  # the error is Python's own
         bound.apply_defaults()
         found = bound.args if self._owner is None else bound.args[1:]
         return found, bound.kwargs
@@ -154,7 +155,8 @@ class Function:
                 return found
             keys = call.keys
             if self._input_signature is not None:
-                specs = optree.tree_leaves(self._input_signature, none_is_leaf=True)
+                signature: Any = self._input_signature
+                specs: list[Any] = optree.tree_leaves(signature, none_is_leaf=True)
                 keys = tuple([TensorKey(s.shape, s.dtype, key.device) for s, key in zip(specs, keys, strict=True)])
             elif self._reduce_retracing and refused is None:
                 keys = table.widened(call) or keys
@@ -199,13 +201,15 @@ class Function:
         """
         if not args and not kwargs and self._input_signature is not None:
             args = self._input_signature
-        if any(isinstance(x, TensorSpec) for x in optree.tree_leaves((args, kwargs), none_is_leaf=True)):
+        tree: Any = (args, kwargs)
+        leaves: list[Any] = optree.tree_leaves(tree, none_is_leaf=True)
+        if any(isinstance(x, TensorSpec) for x in leaves):
             return self._of_specs(args, kwargs)
         concrete = self._find(self._call(args, kwargs))
         if concrete is None:
             raise CaptureError(
-                f"{self._name}: a transformation around follows a value that the function uses, so it cannot be captured "
-                f"by itself\n  at {user_line()}"
+                f"{self._name}: a transformation around follows a value that the function uses, so it cannot be "
+                f"captured by itself\n  at {user_line()}"
             )
         return concrete
 
@@ -276,11 +280,14 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    """Return the signature of a function; None where arguments are not to be bound to it: of what is built in."""
+    if isinstance(function, np.ufunc) or inspect.isbuiltin(function):
+        return None
     try:
-        return list(inspect.signature(function).parameters.values())
+        return inspect.signature(function)
     except (ValueError, TypeError):
-        return []
+        return None
 
 
 def _least(parameters: list[inspect.Parameter]) -> int | None:
@@ -296,6 +303,9 @@ def _least(parameters: list[inspect.Parameter]) -> int | None:
         elif not simple:
             least = position + 1
     return least
+
+
+_SEVERAL_TIMES = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
 @overload
@@ -367,6 +377,11 @@ def function(
     if isinstance(python_function, staticmethod | classmethod):
         made = function(python_function.__func__, input_signature=input_signature, reduce_retracing=reduce_retracing)
         return type(python_function)(made)
+    if any(test(python_function) for test in _SEVERAL_TIMES):
+        raise ArgumentError(
+            f"function: expected a function that returns once, got {describe(python_function)}, which is async or a "
+            f"generator; return a list, or await outside\n  at {user_line()}"
+        )
     if not callable(python_function):
         raise ArgumentError(f"function: expected a function, got {describe(python_function)}\n  at {user_line()}")
     return Function(python_function, input_signature, reduce_retracing)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import Any
 
+from eagerflow.capture.code import is_users_file, shown
 from eagerflow.core.explain import is_ours
 
 # The scope that was opened last, and how many modules were around it.
@@ -60,7 +59,7 @@ class Places:
     """Finds the places of operations while one function is captured."""
 
     def __init__(self) -> None:
-        self._ours: dict[CodeType, bool] = {}
+        self._users: dict[CodeType, bool] = {}
         self._children: dict[int, tuple[Any, dict[int, str]]] = {}
 
     def here(self) -> tuple[str, str]:
@@ -68,20 +67,19 @@ class Places:
         frame: FrameType | None = sys._getframe(1)
         line = ""
         while frame is not None:
-            if not self._is_ours(frame):
-                code = frame.f_code
-                text = linecache.getline(code.co_filename, frame.f_lineno).strip()
-                line = f"{os.path.basename(code.co_filename)}:{frame.f_lineno}" + (f": {text}" if text else "")
+            if self._is_users(frame):
+                line = shown(frame.f_code.co_filename, frame.f_lineno)
                 break
             frame = frame.f_back
         scope, depth = _named.get()
         names = _names(self.modules(sys._getframe(1))[depth:])
         return "/".join([*([scope] if scope else []), *names]), line
 
-    def _is_ours(self, frame: FrameType) -> bool:
-        known = self._ours.get(frame.f_code)
+    def _is_users(self, frame: FrameType) -> bool:
+        known = self._users.get(frame.f_code)
         if known is None:
-            known = self._ours[frame.f_code] = is_ours(frame)
+            users = not is_ours(frame) and is_users_file(frame.f_code.co_filename)
+            known = self._users[frame.f_code] = users
         return known
 
     def modules(self, frame: FrameType | None) -> list[tuple[Any, str]]:

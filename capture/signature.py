@@ -147,13 +147,16 @@ class ValueKey:
     ----------
     parts : dict
         Per path what an object is made of, for explanations; empty for numbers, texts and the like.
+    symbols : list of str
+        Where in it are Tensors of a capture.
     """
 
-    __slots__ = ("_key", "parts", "value")
+    __slots__ = ("_key", "parts", "symbols", "value")
 
     def __init__(self, value: Any, path: str = "", names: frozenset[str] = frozenset()) -> None:
         self.value = value
         self.parts: dict[str, tuple[Any, Any]] = {}
+        self.symbols: list[str] = []
         if isinstance(value, SIMPLE):
             self._key: Any = key_of(value)
             return
@@ -166,6 +169,7 @@ class ValueKey:
                 pass
         walk = Walk.to_the_end(lambda walk: walk.look(path, value), names)
         self.parts = walk.found
+        self.symbols = walk.symbols
         self._key = walk.key
 
     def __eq__(self, other: object) -> bool:
@@ -183,8 +187,8 @@ class ValueKey:
 
 def _compares_by_value(value: Any) -> bool:
     """Tell whether equal values of a type are the same to a function: frozen dataclasses, dates, paths."""
-    kind = type(value)
-    return kind.__hash__ is not None and kind.__hash__ is not object.__hash__ and not callable(value)
+    by: Any = type(value).__hash__
+    return by is not None and by is not object.__hash__ and not callable(value)
 
 
 class VariableKey:
@@ -312,10 +316,10 @@ def surroundings() -> tuple[Any, Any]:
     return default_dtype(), devices.current()
 
 
-def quick_key(args: tuple[Any, ...], tensors: list[Tensor]) -> tuple[Any, ...] | None:
+def quick_key(args: tuple[Any, ...], tensors: list[Tensor], lent: list[int]) -> tuple[Any, ...] | None:
     """Return a key of simple positional arguments, and put the Tensors among them into `tensors`; None for others.
 
-    It says what `Call` and its keys say, in much less time.
+    Positions of those that see memory of others go into `lent`. It says what `Call` and its keys say, in much less time.
     """
     device = devices.current()
     key: list[Any] = [default_dtype(), device]
@@ -327,6 +331,7 @@ def quick_key(args: tuple[Any, ...], tensors: list[Tensor]) -> tuple[Any, ...] |
             tensors.append(x)
         elif kind is np.ndarray and device is devices.CPU0:
             key += ("array", x.shape, x.dtype)
+            lent.append(len(tensors))
             tensors.append(wrap(x, device))
         elif kind is float:
             key += (kind, x.hex())
@@ -394,7 +399,8 @@ def check_specs(given: Any) -> tuple[Any, ...]:
             f"function: input_signature is a list with a TensorSpec (or a tree of them) for each argument, got "
             f"{describe(given)}\n  at {user_line()}"
         )
-    for leaf in optree.tree_leaves(tuple(given), none_is_leaf=True):
+    tree: Any = tuple(given)
+    for leaf in optree.tree_leaves(tree, none_is_leaf=True):
         if not isinstance(leaf, TensorSpec):
             raise ArgumentError(
                 f"function: input_signature holds TensorSpecs, got {describe(leaf)}\n  at {user_line()}"
@@ -414,14 +420,16 @@ def fit(args: tuple[Any, ...], signature: tuple[Any, ...], what: str) -> tuple[A
         raise ArgumentError(
             f"{what}: input_signature has {len(signature)} arguments, the call {len(args)}\n  at {user_line()}"
         )
-    specs, structure = optree.tree_flatten(signature, none_is_leaf=True)
+    tree: Any = signature
+    specs, structure = optree.tree_flatten(tree, none_is_leaf=True)
+    given: Any = args
     try:
-        leaves = structure.flatten_up_to(args)
+        leaves: list[Any] = structure.flatten_up_to(given)
     except ValueError as error:
         raise ArgumentError(
             f"{what}: the arguments have another structure than input_signature: {error}\n  at {user_line()}"
         ) from None
-    fitted = []
+    fitted: list[Any] = []
     for x, spec in zip(leaves, specs, strict=True):
         tensor = x._read() if isinstance(x, ArrayMethods) else convert(x, _weak(x, spec.dtype), copy=False)
         name = spec.name or f"argument {len(fitted)}"

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
+from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
 
-from eagerflow.core.explain import user_line
+from eagerflow.capture.code import users_line
+from eagerflow.capture.graph import PARAMETER
+from eagerflow.core.explain import is_ours
+from eagerflow.core.leaving import is_storing
 from eagerflow.core.tensor import Tensor
 from eagerflow.core.traced import Traced
 from eagerflow.devices import Device
 from eagerflow.errors import CaptureError, CaptureWarning, DTypeError
+
+_CONVERSIONS = ("__bool__", "__float__", "__int__", "__complex__", "__index__", "item", "tolist")
 
 
 class Symbol(Traced):
@@ -58,6 +65,14 @@ class Symbol(Traced):
 
     def numpy(self) -> Any:
         """Raise: a symbol has no values yet."""
+        caller = sys._getframe(1)
+        if caller.f_code.co_name in _CONVERSIONS:  # of a Variable, whose value this is
+            getattr(self, caller.f_code.co_name)()
+        frame: FrameType | None = caller
+        while frame is not None and is_ours(frame):
+            frame = frame.f_back
+        if frame is not None and is_storing(frame):
+            self._store()
         raise self._error(
             "something needs the numbers of a Tensor (.numpy(), np.asarray, a NumPy or SciPy function that eagerflow "
             "does not know, a mask as an index)",
@@ -68,12 +83,16 @@ class Symbol(Traced):
         self._decide("if, while, and, or, not, assert, min() or max() need the truth of a Tensor", "a branch")
 
     def __float__(self) -> float:
+        if is_storing(sys._getframe(1)):
+            self._store()
         self._decide("float() needs the number in a Tensor", "a number")
 
     def __int__(self) -> int:
         self._decide("int() needs the number in a Tensor", "a number")
 
     def __complex__(self) -> complex:
+        if is_storing(sys._getframe(1)):
+            self._store()
         self._decide("complex() needs the number in a Tensor", "a number")
 
     def __index__(self) -> int:
@@ -87,6 +106,12 @@ class Symbol(Traced):
         """Raise: a symbol has no values yet."""
         self._decide(".tolist() needs the numbers in a Tensor", "a number")
 
+    def _store(self) -> NoReturn:
+        raise self._error(
+            "array[index] = tensor needs the numbers of a Tensor",
+            "make the array with np.zeros_like(x), np.zeros(shape, like=x) or ef.zeros(shape)",
+        )
+
     def _decide(self, what: str, kind: str) -> NoReturn:
         remedy = (
             "use ef.where(condition, a, b), which computes both, or decide outside the captured function"
@@ -97,22 +122,21 @@ class Symbol(Traced):
 
     def _error(self, what: str, remedy: str = "") -> CaptureError:
         trace: Any = self._device
-        where = f"\n  at {user_line()}"
-        made = f"\n  it was made at {self._held.node.line}" if self._held.node.line else ""
+        where = f"\n  at {users_line()}"
+        node = self._held.node
+        made = f"\n  it was made at {node.line}" if node.line and node.op is not PARAMETER else ""
         if not trace.alive:
             return CaptureError(
-                f"a Tensor of {trace.name} was kept when the capture was over (in an attribute, a list, a global), where "
-                f"it stands for nothing; return it from the function, or keep it in a Variable{where}{made}"
+                f"a Tensor of {trace.name} was kept when the capture was over (in an attribute, a list, a global), "
+                f"where it stands for nothing; return it from the function, or keep it in a Variable{where}{made}"
             )
-        return CaptureError(
-            f"{what}, which has none yet while {trace.name} is captured"
-            f"{'; ' + remedy if remedy else ''}{where}{made}"
-        )
+        way_out = f"; {remedy}" if remedy else ""
+        return CaptureError(f"{what}, which has none yet while {trace.function} is captured{way_out}{where}{made}")
 
     def __str__(self) -> str:
         warnings.warn(
             "a Tensor in a captured function becomes text once, while it is captured, and shows no values; "
-            "use ef.print to print in every run",
+            f"use ef.print to print in every run\n  at {users_line()}",
             CaptureWarning,
             stacklevel=2,
         )

@@ -10,13 +10,13 @@ from typing import Any
 
 import optree
 
-from eagerflow.capture.code import line_of
+from eagerflow.capture.code import line_of, shown, users_line
 from eagerflow.capture.concrete import ConcreteFunction, Result
-from eagerflow.capture.signature import Call, TensorKey, specs_for
+from eagerflow.capture.signature import Call, TensorKey, ValueKey, specs_for
 from eagerflow.capture.trace import Trace
 from eagerflow.capture.watching import Outside
-from eagerflow.core import Tensor, Variable
-from eagerflow.core.explain import describe, user_line
+from eagerflow.core import ArrayMethods, Tensor, Variable
+from eagerflow.core.explain import describe
 from eagerflow.core.record import active
 from eagerflow.errors import CaptureError, CaptureWarning
 
@@ -55,8 +55,9 @@ class Tracing:
             concrete, again = self._once()
             if again:
                 raise self._error(
-                    f"the function makes a Variable in every call ({describe(again[0])}); a captured function makes one in "
-                    f"the first call only: keep it, for example with `if self.v is None: self.v = ef.Variable(...)`",
+                    f"the function makes a Variable in every call ({describe(again[0])}); a captured function makes "
+                    f"one in the first call only: keep it, for example with `if self.v is None: self.v = "
+                    f"ef.Variable(...)`",
                     self._made_at,
                 )
         return concrete
@@ -83,6 +84,8 @@ class Tracing:
                 self._check_results(found, before)
                 tensors = [x for x in found if isinstance(x, Tensor)]
                 graph = trace.graph(tensors)
+            if open_tapes and any(recorder not in active.get() for recorder in open_tapes):
+                raise self._error("the function closes a tape that was opened outside; close it there")
         finally:
             if active.get() is not open_tapes:
                 active.set(open_tapes)  # a tape that the function opened, and did not close
@@ -96,7 +99,7 @@ class Tracing:
     # --- what no graph can repeat -----------------------------------------------------------------
 
     def _error(self, text: str, line: str = "") -> CaptureError:
-        return CaptureError(f"{self.name}: {text}\n  at {line or user_line()}")
+        return CaptureError(f"{self.name}: {text}\n  at {line or users_line()}")
 
     def _once_only(self, what: str, remedy: str, before: Outside, path: str) -> CaptureError:
         return self._error(
@@ -135,7 +138,16 @@ class Tracing:
         """Raise if it returns what no graph can make anew."""
         for x in found:
             if isinstance(x, Iterator) and not hasattr(x, "read"):
-                raise self._once_only(f"returns a {type(x).__name__}", "return a list or a tuple", before, "return")
+                code = getattr(x, "gi_code", None)
+                raise self._error(
+                    f"the function returns a {type(x).__name__}, which gives its items once; return a list or a tuple",
+                    shown(code.co_filename, code.co_firstlineno) if code is not None else "",
+                )
+            if not isinstance(x, ArrayMethods) and ValueKey(x, "result", before.names).symbols:
+                raise self._error(
+                    f"the function returns a Tensor within a {type(x).__name__}, which is made once; return lists, "
+                    f"tuples, dicts or dataclasses that optree knows"
+                )
 
     def _check_after(self, before: Outside, trace: Trace, streams: list[Any]) -> None:
         """Raise if the function changed something outside that no graph can change."""
@@ -143,8 +155,8 @@ class Tracing:
         if after.symbols:
             path = after.symbols[0]
             raise self._error(
-                f"a Tensor of the captured function was put into {path}, where it stands for nothing when the capture is "
-                f"over; return it, or keep it in a Variable",
+                f"a Tensor of the captured function was put into {path}, where it stands for nothing when the capture "
+                f"is over; return it, or keep it in a Variable",
                 line_of(before.codes, path),
             )
         used_up = before.used_up()
@@ -153,12 +165,12 @@ class Tracing:
             remedy = "pass what it needs as an argument, make a list of it, or draw from ef.random"
             raise self._once_only(f"takes from {path}", remedy, before, path)
         if _host_streams() != streams:
-            path = next((name for name in ("random", "np", "numpy") if line_of(before.codes, f"{name}.random")), "random")
+            paths = ("random", "np.random", "numpy.random")
             raise self._once_only(
                 "draws random numbers of Python or NumPy",
                 "draw from ef.random, or pass the numbers as arguments",
                 before,
-                f"{path}.random",
+                next((path for path in paths if line_of(before.codes, path)), "random"),
             )
         differences = [] if trace.variables else before.differences(after)
         if differences:

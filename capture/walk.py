@@ -198,6 +198,7 @@ class Walk:
                 self.look(f"{path}[{key!r}]" if simple else f"{path}[{position}]", item)
         elif isinstance(value, set | frozenset):
             items = [key_of(item) if isinstance(item, SIMPLE) else (type(item), id(item)) for item in value]
+            self.symbols += [path for item in value if isinstance(item, Traced)]
             self.found[path] = (kind, frozenset(items)), f"a {kind.__name__} of {len(value)}"
         else:
             for position, item in enumerate(list(value)):
@@ -266,7 +267,7 @@ class Walk:
                 if id(function) not in self._seen and self._is_users(function):
                     self._seen[id(function)] = f"{klass.__name__}.{name}"
                     self._functions.append((function, f"{klass.__name__}.{name}: "))
-            elif not special:
+            elif not special and f"{path}.{name}" not in self.found:
                 picked.append(name)
                 self.look(f"{path}.{name}", value)
         self.picked.append((vars(klass).get, picked))
@@ -286,7 +287,10 @@ class Walk:
                 self.found[f"{prefix}{name}"] = ("unset",), "unset"
                 continue
             self.cells.append(cell)
-            self.look(f"{prefix}{name}", value)
+            if isinstance(value, types.ModuleType):
+                self._module(f"{prefix}{name}", value, named.attributes)
+            else:
+                self.look(f"{prefix}{name}", value)
         variables = function.__globals__
         present = [name for name in named.globals if name in variables]
         absent = [name for name in named.globals if name not in variables and name not in _builtins(variables)]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 
 import hypothesis
 import numpy as np
 import pytest
 
-import eagerflow as ef
+os.environ.setdefault("EAGERFLOW_VERIFY", "1")  # every graph is checked after every pass
+
+import eagerflow as ef  # noqa: E402
 
 # Ops times examples is what the suite's time goes into: a few of each at every run, seeds ever new.
 hypothesis.settings.register_profile("default", max_examples=25, deadline=None, print_blob=True, derandomize=False)

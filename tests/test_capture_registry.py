@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 import eagerflow as ef
 from eagerflow.capture.executable import Executable
-from eagerflow.capture.graph import FUSED, Graph
+from eagerflow.capture.graph import Graph
 from eagerflow.capture.interpreter import run_graph
 from eagerflow.capture.passes import PASSES, optimize
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, is_inexact
 from eagerflow.errors import CaptureError
 from graphs import bits
+from kernels_off import kernels_off
 from numeric import call, differentiable, projection
 
 REGISTRY = ef.ops.registry()
@@ -27,6 +28,13 @@ SEEDS = st.integers(0, 2**32 - 1)
 # Ops times examples times captures: a share of what the profile says, at each of them a new seed.
 few = settings(max_examples=max(2, settings.default.max_examples // 6))
 fewer = settings(max_examples=max(1, settings.default.max_examples // 12))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_kernels() -> Iterator[None]:
+    """Compare without compiled kernels, whose rounding is their own; they have tests of theirs."""
+    with kernels_off():
+        yield
 
 
 def dtypes_of(op: Op) -> list[Any]:
@@ -86,7 +94,7 @@ def test_captured_op_gives_what_it_gives_eagerly(name: str, seed: int, data: st.
     if depends_on_values(op, sample):
         with pytest.raises(CaptureError, match=f"{name}: .*; use ef.where") as caught:
             captured(*arrays)
-        assert "test_capture_registry.py" not in str(caught.value) or " at " in str(caught.value)
+        assert "numeric.py" in str(caught.value)  # the line that called it
         return
     before = [a.copy() for a in arrays]
     expected = [np.array(t.numpy()) for t in function(*shared(arrays))]
@@ -95,11 +103,10 @@ def test_captured_op_gives_what_it_gives_eagerly(name: str, seed: int, data: st.
     results = [run_graph(graph, arrays)]
     same(results[0], expected)
     for passes, optimized in graphs_of(graph):
-        fused = any(node.op is FUSED for node in optimized.nodes)
         runner = Executable(optimized, [])
         runs = [runner.run(arrays), runner.run(arrays)]
         for run in runs:
-            same(run, expected, exact=not fused)
+            same(run, expected)
         for i, result in enumerate(runs[1]):
             others = [*arrays, *runs[0], *[node.attrs["value"] for node in graph.nodes if "value" in node.attrs]]
             assert not any(np.shares_memory(result, other) for other in others), (name, passes, i)

@@ -12,9 +12,10 @@ import inspect
 import itertools
 import math
 import random
+import subprocess
+import sys
 import time
 import types
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ import optree
 import pytest
 
 import eagerflow as ef
-from eagerflow.errors import ArgumentError, CaptureError, CaptureWarning, DTypeError
+from eagerflow.errors import ArgumentError, CaptureError, CaptureWarning, DTypeError, GradientError
 
 X = ef.asarray([1.0, -2.0, 3.0])
 
@@ -87,7 +88,8 @@ def test_number_of_the_closure_changes() -> None:
         return x * scale
 
     captured = ef.function(f)
-    for scale in (2.0, 3.0, 2.0, -0.0, 0.0, math.nan):
+    for value in (2.0, 3.0, 2.0, -0.0, 0.0, math.nan):
+        scale = value
         check(f, captured, X)
     assert traces(captured) == 5
 
@@ -498,15 +500,15 @@ def test_default_dtype_changes_between_calls() -> None:
 
 
 def test_device_changes_between_calls() -> None:
-    ef.config.set_logical_devices("cpu", 2) if hasattr(ef.config, "set_logical_devices") else None
-
-    def f() -> Any:
-        return ef.ones(3) * 2
-
-    captured = ef.function(f)
-    with ef.device("cpu:0"):
-        assert captured().device == f().device
-        check(f, captured)
+    code = """
+import eagerflow as ef
+ef.config.set_logical_devices("cpu", 2)
+f = ef.function(lambda: ef.ones(3) * 2)
+for name in ("cpu:0", "cpu:1", "cpu:0"):
+    with ef.device(name):
+        assert repr(f().device) == name, f().device
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_order_of_a_dict_argument() -> None:
@@ -542,18 +544,18 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.*was captured")
 def test_python_numbers_are_told_apart() -> None:
     def f(x: Any, n: Any) -> Any:
         return x * n, ef.asarray(n), repr(n), type(n).__name__
 
     captured = ef.function(f)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CaptureWarning)
-        for value in VALUES:
-            check(f, captured, X, value)
+    for value in VALUES:
+        check(f, captured, X, value)
     assert traces(captured) == len(VALUES)
 
 
+@pytest.mark.filterwarnings("ignore:.*was captured")
 def test_large_integers_texts_and_none() -> None:
     def f(x: Any, what: Any = None) -> Any:
         return x * 2 if what is None else (x, str(what))
@@ -631,6 +633,7 @@ def test_default_that_is_mutable() -> None:
     check(f, captured, X)
 
 
+@pytest.mark.filterwarnings("ignore:.*was captured")
 def test_numpy_scalars_and_arrays_as_arguments() -> None:
     def f(x: Any) -> Any:
         return ef.asarray(x) * 2, ef.asarray(x) + ef.ones(())
@@ -868,8 +871,8 @@ def test_iterator_of_the_closure(make: Callable[[], Iterator[Any]]) -> None:
 
 def test_generator_as_an_argument_or_a_result() -> None:
     total = ef.function(lambda xs: sum(xs))
-    refused(total, (x for x in [X, X]), line="refused(total", remedy="pass a list or a tuple")
-    refused(total, iter([X, X]), line="refused(total", remedy="pass a list or a tuple")
+    refused(total, (x for x in [X, X]), line="captured(*args)", remedy="pass a list or a tuple")
+    refused(total, iter([X, X]), line="captured(*args)", remedy="pass a list or a tuple")
 
     @ef.function
     def give(x: Any) -> Any:
@@ -878,12 +881,15 @@ def test_generator_as_an_argument_or_a_result() -> None:
     refused(give, X, line="return (x * n", remedy="return a list")
 
 
-def test_generator_function_is_refused() -> None:
+def test_tensor_within_something_unknown_is_returned() -> None:
     @ef.function
-    def each(x: Any) -> Any:
-        yield x
+    def in_object(x: Any) -> Any:
+        config = Config(1.0)
+        config.scale = x * 2
+        return config
 
-    refused(each, X, line="yield x", remedy="return a list")
+    refused(in_object, X, line="captured(*args)", remedy="return lists")
+    refused(ef.function(lambda x: {x * 2}), X, line="captured(*args)", remedy="return lists")
 
 
 def test_random_numbers_of_python_and_numpy() -> None:
@@ -907,8 +913,7 @@ def test_printing_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
         return x
 
     def text(x: Any) -> Any:
-        f"{x}"  # noqa: B018 - the trap
-        return x
+        return x * len(f"{x}")
 
     for f in (show, text):
         captured = ef.function(f)
@@ -960,7 +965,6 @@ NUMBERS: list[tuple[Callable[..., Any], str, str]] = [
     (lambda x: x * np.asarray(x), "np.asarray(x)", "ef.py_function"),
     (lambda x: x * np.array([x[0], 1.0]), "np.array([x[0], 1.0])", ""),
     (lambda x: x * math.sin(x[0]), "math.sin(x[0])", "keep it a Tensor"),
-    (lambda x: x * round(x[0]), "round(x[0])", ""),
     (lambda x: [1, 2, 3][ef.argmax(x)], "[ef.argmax(x)]", "keep it a Tensor"),
     (lambda x: x * len(range(ef.argmax(x))), "range(ef.argmax(x))", "keep it a Tensor"),
     (lambda x: ef.zeros(ef.argmax(x)), "ef.zeros(ef.argmax(x))", ""),
@@ -970,17 +974,11 @@ NUMBERS: list[tuple[Callable[..., Any], str, str]] = [
     (lambda x: ef.nonzero(x), "ef.nonzero(x)", "ef.where"),
     (lambda x: ef.unique_values(x), "ef.unique_values(x)", "ef.py_function"),
     (lambda x: ef.repeat(x, ef.astype(abs(x), ef.int64)), "ef.repeat(", ""),
-    (lambda x: {x[0]: 1}, "{x[0]: 1}", ""),
-    (lambda x: hash(x), "hash(x)", ""),
 ]
 
 
 @pytest.mark.parametrize(("f", "line", "remedy"), NUMBERS, ids=[line for _, line, _ in NUMBERS])
 def test_what_needs_numbers(f: Callable[..., Any], line: str, remedy: str) -> None:
-    if "hash" in line or "{" in line:
-        with pytest.raises(TypeError, match="unhashable"):
-            ef.function(f)(X)
-        return
     refused(ef.function(f), X, line=line, remedy=remedy, kind=ef.errors.EagerflowError)
 
 
@@ -995,8 +993,8 @@ def test_storing_into_a_numpy_array() -> None:
         out[:2] = x[:2]
         return out
 
-    refused(ef.function(fill), X, line="out[0] = x[0] * 2", remedy="ef")
-    refused(ef.function(fill_slice), X, line="out[:2] = x[:2]", remedy="ef")
+    refused(ef.function(fill), X, line="out[0] = x[0] * 2", remedy="np.zeros_like(x)")
+    refused(ef.function(fill_slice), X, line="out[:2] = x[:2]", remedy="np.zeros_like(x)")
 
 
 def test_scipy_function() -> None:
@@ -1061,10 +1059,8 @@ def test_results_are_nobody_elses() -> None:
     same(before, copies)
     for result in first:
         assert not np.shares_memory(result.numpy(), x.numpy())
-        assert not any(np.shares_memory(result.numpy(), later.numpy()) for later in other)
-        memory = result.numpy()
-        memory.flags.writeable = True
-        memory[...] = -1.0  # whatever it is, it is ours alone
+        result += 1
+        result[...] = -1.0
     same(x, ef.asarray(data))
     same(f(x)[6], ef.asarray(data * 2))
     same(tree(other[0]), np.asarray([4.0, 5.0, 6.0]))
@@ -1176,7 +1172,7 @@ def test_variable_is_read_and_assigned_in_order() -> None:
 
 def test_values_of_a_variable_do_not_change_later() -> None:
     v = ef.Variable([1.0, 2.0, 3.0])
-    update = ef.function(lambda: v.assign_add(ef.ones(3)) and None)
+    update = ef.function(lambda: [v.assign_add(ef.ones(3))])
     before, view = v.value, v.value.numpy()
     for _ in range(3):
         update()
@@ -1187,7 +1183,7 @@ def test_values_of_a_variable_do_not_change_later() -> None:
 
 def test_variable_keeps_no_memory_of_an_argument() -> None:
     v = ef.Variable(ef.zeros(3))
-    keep = ef.function(lambda x: v.assign(x) and None)
+    keep = ef.function(lambda x: [v.assign(x)])
     data = np.asarray([1.0, 2.0, 3.0])
     for _ in range(2):
         data[:] = [1.0, 2.0, 3.0]
@@ -1216,7 +1212,7 @@ def test_variable_of_the_closure_is_replaced() -> None:
 
 
 def test_two_variables_as_arguments() -> None:
-    captured = ef.function(lambda a, b: a.assign_add(b) and None)
+    captured = ef.function(lambda a, b: [a.assign_add(b)])
     a, b = ef.Variable(1.0), ef.Variable(10.0)
     captured(a, b)
     captured(b, a)
@@ -1312,10 +1308,9 @@ def test_a_tape_from_outside_is_closed_inside() -> None:
         tape.__exit__(None, None, None)
         return y
 
-    with pytest.raises((CaptureError, RuntimeError, ValueError, ef.errors.GradientError)), tape:
+    with pytest.raises(GradientError, match="closed already"), tape:
         tape.watch(x)
-        ef.function(f)(x)
-        raise CaptureError("closed")
+        refused(ef.function(f), x, line="captured(*args)", remedy="close it there")
     with ef.GradientTape() as other:
         other.watch(x)
         z = ef.sum(x)
@@ -1492,8 +1487,12 @@ def test_coroutine_function_is_refused() -> None:
     async def f(x: Any) -> Any:
         return x
 
-    with pytest.raises(ArgumentError, match="async"):
-        ef.function(f)
+    def each(x: Any) -> Any:
+        yield x
+
+    for function in (f, each):
+        with pytest.raises(ArgumentError, match="returns once"):
+            ef.function(function)
 
 
 def test_under_vmap_and_forward_mode() -> None:
@@ -1535,8 +1534,6 @@ def test_floating_point_errors_are_those_of_the_caller() -> None:
     zero = ef.zeros(3)
     with np.errstate(divide="ignore"):
         same(captured(zero), ef.log(zero))
-    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
-        captured(zero)
 
 
 def test_a_shape_error_while_it_runs_names_the_line() -> None:

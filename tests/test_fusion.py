@@ -25,7 +25,7 @@ from eagerflow.devices import CPU0
 OPS = ef.ops.registry()
 F4 = np.dtype(np.float32)
 
-compiled = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="kernels need numba, which is not installed")
+compiled = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
 
 
 class Build:
@@ -74,13 +74,14 @@ def computed(graph: Graph, arrays: list[Any]) -> list[np.ndarray]:
 
 
 def interpreted(graph: Graph) -> kernels.Kernel | None:
-    """Return the kernel of a group with Python in place of Numba: for its text, without the time that compiling takes."""
+    """Return the kernel of a group with Python in place of Numba, to test its text without compiling it."""
     source = written(graph)
     if source is None:
         return None
     names = (*DTYPES[1:], "int16", "uint16", "uint32", "uint64", *UNARY, *BINARY)
     scope: dict[str, Any] = {name: getattr(np, name) for name in names}
-    scope |= {"np": np, "greatest": np.maximum, "least": np.minimum, "plus": np.add, "times": np.multiply, "where": np.where}
+    scope |= {"greatest": np.maximum, "least": np.minimum, "plus": np.add, "times": np.multiply}
+    scope |= {"np": np, "where": np.where}
     exec(source.text[source.text.index("def kernel(") :], scope)
     return kernels.Kernel(source, scope["kernel"])
 
@@ -168,7 +169,8 @@ def _step(draw: st.DrawFn, b: Build, values: list[Value], full: tuple[int, ...])
     choice = draw(st.integers(0, 9))
     try:
         if choice == 0 and x.shape:
-            axes = draw(st.sampled_from([tuple(range(len(x.shape))), (len(x.shape) - 1,), (0,), tuple(range(len(x.shape) - 1))]))
+            n = len(x.shape)
+            axes = draw(st.sampled_from([tuple(range(n)), (n - 1,), (0,), tuple(range(n - 1))]))
             return getattr(b, draw(st.sampled_from(REDUCE)))(x, axis=axes, keepdims=draw(st.booleans()))
         if choice == 1 and len(x.shape) < 4:
             return b.expand_dims(x, axis=(draw(st.integers(0, len(x.shape))),))
@@ -388,7 +390,7 @@ def test_outputs_may_overwrite_inputs(program: tuple[Graph, list[np.ndarray]], r
 
 
 def _overwrite(compile: Any, program: tuple[Graph, list[np.ndarray]], random: Any) -> None:
-    graph, arrays = program
+    graph, _ = program
     with np.errstate(all="ignore"):
         for node in fuse.run(graph).nodes:
             kernel = compile(node.attrs["graph"]) if node.op is FUSED else None

@@ -30,7 +30,7 @@ SPECIAL_SINGLE = (
     -103.97,
     -104.0,
 )
-STRIDE = 1021  # of the 2**32 bit patterns
+STRIDE = 2039  # of the 2**32 bit patterns
 
 
 def sigmoid(x: Any) -> Any:

@@ -26,6 +26,11 @@ EXP = {
         2.511234860392616e-08, 2.0926915511342845e-09,
     ),
 }  # fmt: skip
+# (tanh(x) / x - 1) / x**2, in powers of x**2, for |x| <= 0.6: enough for float32.
+TANH = (
+    -0.3333333134651184, 0.13333246111869812, -0.05395222455263138, 0.02173301950097084, -0.008263474330306053,
+    0.002227643970400095,
+)  # fmt: skip
 # (2 artanh(s) / s - 2) / s**2, in powers of s**2, for s = f / (2 + f), √½ <= 1 + f <= √2.
 LOG = {
     32: (0.666666656, 0.4000034552, 0.2853660602, 0.2359627919),
@@ -82,11 +87,17 @@ def _reduced(x: Real) -> tuple[Real, Real, Real]:
     return n, r, (r * r).fma(r.polynomial(EXP[width]), lost)
 
 
+def _one_and(r: Real, rest: Real) -> Real:
+    """Return 1 + r + rest; what rounding takes from the first sum goes to the rest."""
+    total = 1.0 + r
+    return total + (((1.0 - total) + r) + rest)
+
+
 def exp(x: Real) -> Real:
     """e**x."""
     low, high = LIMITS[x.format.width]
     n, r, rest = _reduced(x.at_most(high).at_least(low))
-    return (1.0 + (r + rest)).scaled(n)
+    return _one_and(r, rest).scaled(n)
 
 
 def exp2(x: Real) -> Real:
@@ -99,7 +110,7 @@ def exp2(x: Real) -> Real:
     r = f * LN2
     rest = f.fma(LN2_REST, f.fma(LN2, -r))
     rest = (r * r).fma(r.polynomial(EXP[64]), rest)
-    return (1.0 + (r + rest)).scaled(n)
+    return _one_and(r, rest).scaled(n)
 
 
 def _expm1_parts(x: Real) -> tuple[Real, Real]:
@@ -124,17 +135,28 @@ def expm1(x: Real) -> Real:
 
 def tanh(x: Real) -> Real:
     """Hyperbolic tangent: e / (e + 2) with e = exp(2 x) - 1."""
-    bound = 10.0 if x.format is SINGLE else 20.0
-    size = abs(x).at_most(bound)
+    if x.format is SINGLE:
+        return _short_tanh(x)
+    size = abs(x).at_most(20.0)
     high, low = _expm1_parts(size + size)
     below = high + 2.0
-    if x.format is SINGLE:
-        result = high / below
-    else:
-        lost = (high - (below - 2.0)) + low
-        result = high / below
-        result = result + ((result.fma(-below, high) + low) - result * lost) / below
+    lost = (high - (below - 2.0)) + low
+    result = high / below
+    result = result + ((result.fma(-below, high) + low) - result * lost) / below
     return x.where(size < x.format.least, result.call("copysign", x))
+
+
+def _short_tanh(x: Real) -> Real:
+    """Hyperbolic tangent of a float32: an odd polynomial, and 1 - 2 / (exp(2 x) + 1) where that loses no digits."""
+    size = abs(x).at_most(9.5)
+    square = size * size
+    near = (size * square).fma(square.polynomial(TANH), size)
+    twice = size + size
+    n = (twice * (1 / LN2)).nearest()
+    r = n.fma(-LN2, twice)  # what is left out matters less than exp(-2 x)
+    e = r.fma(r.fma(r.polynomial(EXP[32]), 1.0), 1.0) * n.power_of_two()
+    far = 1.0 - 2.0 / (e + 1.0)
+    return near.where(size < 0.6, far).call("copysign", x)
 
 
 def sigmoid(x: Real) -> Real:
@@ -168,7 +190,10 @@ def _log_of(k: Real, f: Real, lost: Any) -> Real:
     s = f / (2.0 + f)
     z = s * s
     correction = z * z.polynomial(LOG[width])
-    return k.fma(high, f - (half - s.fma(half + correction, k.fma(low, lost))))
+    whole = k * high  # exact
+    total = whole + f
+    rounded = f - (total - whole)
+    return total - ((half - s.fma(half + correction, k.fma(low, lost))) - rounded)
 
 
 def _with_limits(x: Real, result: Real) -> Real:
@@ -218,7 +243,7 @@ def erf(x: Real) -> Real:
     near = x.fma((x * x).polynomial(ERF[width]), x)
     t = size.at_most(4.0 if width == 32 else 6.0) - 1.0
     n, r, rest = _reduced(-t.polynomial(ERFC[width]))
-    far = 1.0 - (1.0 + (r + rest)) * n.power_of_two()
+    far = 1.0 - _one_and(r, rest) * n.power_of_two()
     return near.where(size < 1.0, far.call("copysign", x)).where(x.builder.not_(x.is_nan()), x)
 
 

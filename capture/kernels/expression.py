@@ -34,7 +34,7 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 def literal(value: Any, dtype: np.dtype[Any]) -> str:
     """Return a number as source that has the dtype."""
     if isinstance(value, float | np.floating) and not math.isfinite(value):
-        return f"{dtype}(np.{float(value)})" if (value == value and value > 0) or value != value else f"-{dtype}(np.inf)"
+        return f"{dtype}(np.nan)" if math.isnan(value) else f"{'-' if value < 0 else ''}{dtype}(np.inf)"
     plain = value if isinstance(value, Symbolic) else value.item() if isinstance(value, np.generic) else value
     return f"{dtype}({plain!r})"
 
@@ -202,9 +202,7 @@ def _compute_dtype(given: dict[str, Any], result: np.dtype[Any], asked: frozense
 class _Translator:
     """Walks the syntax tree of one expression."""
 
-    def __init__(
-        self, scope: dict[str, Any], dtype: np.dtype[Any], writer: Writer, conditions: frozenset[str]
-    ) -> None:
+    def __init__(self, scope: dict[str, Any], dtype: np.dtype[Any], writer: Writer, conditions: frozenset[str]) -> None:
         self.scope = scope
         self.dtype = dtype
         self.writer = writer
@@ -294,7 +292,7 @@ class _Translator:
         if isinstance(item.op, ast.Not):
             return Text(f"(not {self.truth(item.operand).source})", BOOL)
         if isinstance(item.op, ast.USub) and isinstance(item.operand, ast.Constant):
-            return self._written(-item.operand.value)
+            return self._written(-item.operand.value)  # type: ignore[operator]
         x = self.number(item.operand)
         if isinstance(item.op, ast.Invert) and self.dtype == BOOL:
             return Text(f"(not {x.source})", BOOL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ class Kernel:
         """Return the arguments of each part, and their outputs."""
         inputs, outputs = flat[: self._inputs], flat[self._inputs :]
         parts, made = [], []
-        for i, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for i, (start, stop) in enumerate(pairwise(bounds)):
             own = outputs if i == 0 else [
                 x if item is None else np.empty_like(x) for x, item in zip(outputs, self._combine, strict=True)
             ]  # fmt: skip

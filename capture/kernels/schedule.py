@@ -145,9 +145,9 @@ class Schedule:
         """Return the nodes whose work is done in a pass: what is stored or kept, and reductions."""
         return [
             node
-            for node in self.nodes
-            if (node in self.reductions and not self._of_rows(node) and self.level[node.outputs[0]] == level + 1)
-            or ((node.outputs[0] in self.stored or node.outputs[0] in self.kept) and self.level[node.outputs[0]] == level)
+            for node, x in [(node, node.outputs[0]) for node in self.nodes]
+            if (node in self.reductions and not self._of_rows(node) and self.level[x] == level + 1)
+            or ((x in self.stored or x in self.kept) and self.level[x] == level)
         ]
 
     def rows_at(self, level: int) -> list[Node]:

@@ -14,7 +14,7 @@ from eagerflow.core.dims import Symbolic
 BLOCK = 1024  # so many numbers are added up before the sum is added to the total
 BAKED = frozenset((-2, -1, -0.5, 0, 0.5, 1, 2))  # numbers that are part of the text; others are arguments
 
-PLUS = '''
+PLUS = """
 @njit(fastmath={"reassoc"})
 def plus(a, b):
     return a + b
@@ -23,8 +23,8 @@ def plus(a, b):
 @njit(fastmath={"reassoc"})
 def times(a, b):
     return a * b
-'''
-EXTREME = '''
+"""
+EXTREME = """
 @intrinsic
 def {name}(typing, a, b):
     def code(context, builder, signature, values):
@@ -33,7 +33,7 @@ def {name}(typing, a, b):
         return builder.call(function, values)
 
     return a(a, a), code
-'''
+"""
 
 
 class Source:

@@ -99,7 +99,7 @@ class Space:
         """Add nodes in their order, the shape taken from the largest; tell whether all fit."""
         self.shape = max((full_shape(node) for node in nodes), key=extent)
         self.splits = set(range(len(self.shape) + 1))
-        return all([self.add(node) for node in nodes])
+        return all(self.add(node) for node in nodes)
 
     def copy(self) -> Space:
         """Return the same, to add nodes to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 
 from eagerflow.capture.graph import Graph
@@ -38,7 +39,13 @@ DEFAULT = (
 )
 
 
-def optimize(graph: Graph, passes: Iterable[str] | Mapping[str, bool] | None = None, verify: bool = False) -> Graph:
+# Whether graphs are checked before the first pass and after each, if the caller does not say: in tests they are.
+VERIFY = bool(os.environ.get("EAGERFLOW_VERIFY"))
+
+
+def optimize(
+    graph: Graph, passes: Iterable[str] | Mapping[str, bool] | None = None, verify: bool | None = None
+) -> Graph:
     """Run passes over a graph.
 
     Parameters
@@ -48,8 +55,9 @@ def optimize(graph: Graph, passes: Iterable[str] | Mapping[str, bool] | None = N
     passes : sequence of str or mapping of str to bool, optional
         Names of passes in the order in which they run; or which of the usual ones run: those that the mapping does not
         turn off. All of them if not given.
-    verify : bool
-        Whether to check the graph before the first pass and after each.
+    verify : bool, optional
+        Whether to check the graph before the first pass and after each; if the environment has ``EAGERFLOW_VERIFY``
+        set when not given.
 
     Returns
     -------
@@ -83,6 +91,7 @@ def optimize(graph: Graph, passes: Iterable[str] | Mapping[str, bool] | None = N
         )
     if isinstance(passes, Mapping):
         names = tuple([name for name in names if passes.get(name, True)])
+    verify = VERIFY if verify is None else verify
     if verify:
         check(graph)
     for name in names:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 from math import prod
-from os.path import commonprefix
 from typing import Any
 
 import numpy as np
@@ -205,12 +205,7 @@ def _needed(node: Node) -> list[Node]:
 
 def _made_for_others(nodes: Iterable[Node], uses: dict[Value, list[Node]], returned: Iterable[Value]) -> list[Value]:
     inside = set(nodes)
-    return [
-        x
-        for node in nodes
-        for x in node.outputs
-        if x in returned or any(user not in inside for user in uses[x])
-    ]
+    return [x for node in nodes for x in node.outputs if x in returned or any(user not in inside for user in uses[x])]
 
 
 def _rebuilt(graph: Graph, groups: list[tuple[Node, ...]]) -> Graph:
@@ -262,10 +257,16 @@ def _add(rewriter: Rewriter, unit: Any, uses: dict[Value, list[Node]], returned:
         nodes.append(node.replaced([inner.get(x, x) if isinstance(x, Value) else x for x in node.inputs], ()))
         inner.update(zip(node.outputs, nodes[-1].outputs, strict=True))
     body = Graph("fused", [inner[x] for x in given], [inner[x] for x in made], nodes)
-    scope = commonprefix([node.scope.split("/") for node in unit])
     results = [(x.spec, x.device) for x in made]
     inputs = [rewriter.now(x) for x in given]
-    fused = rewriter.add(Node(FUSED, inputs, {"graph": body}, results, (), "/".join(scope), unit[-1].line))
+    fused = rewriter.add(Node(FUSED, inputs, {"graph": body}, results, (), _common_scope(unit), unit[-1].line))
     where = dict(zip(made, fused.outputs, strict=True))
     for node in unit:
         rewriter.replace(node, [where.get(x, x) for x in node.outputs], fused)
+
+
+def _common_scope(nodes: Iterable[Node]) -> str:
+    """Return the innermost scope that all nodes are in."""
+    parts = [node.scope.split("/") for node in nodes]
+    shared = takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))
+    return "/".join(names[0] for names in shared)

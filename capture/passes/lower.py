@@ -1,4 +1,4 @@
-"""Lowering: a softmax becomes a maximum, exponentials, a sum and a quotient, which fusion joins with their neighbours."""
+"""Lowering: a softmax becomes a maximum, exponentials, a sum and a quotient, which fusion joins with others."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def _fits(body: Graph) -> bool:
 
 def _spliced(rewriter: Rewriter, node: Node, body: Graph) -> list[Any]:
     """Add the nodes of `body` to the graph, and return what stands for the node's results."""
-    values: dict[Value, Any] = dict(zip(body.inputs, [x for x in rewriter.inputs(node) if isinstance(x, Value)], strict=True))
+    given = [x for x in rewriter.inputs(node) if isinstance(x, Value)]
+    values: dict[Value, Any] = dict(zip(body.inputs, given, strict=True))
     for inner in body.nodes:
         if inner.op is PARAMETER:
             continue

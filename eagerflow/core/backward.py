@@ -279,7 +279,7 @@ def _needed(recorder: Recorder, sources: set[Record]) -> set[Record] | None:
 def _fit(g: Any, parent: Record) -> Any:
     """Undo broadcasting, and restore the dtype of the input that the gradient belongs to."""
     g = _lower(g)
-    if g.shape != parent.shape:
+    if g.ndim != len(parent.shape) or g.shape != parent.shape:  # Python compares shapes of unequal lengths side by side
         g = unbroadcast(g, parent.shape)
     if g.dtype != parent.dtype:
         if g.dtype.kind == "c" and parent.dtype.kind != "c":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from opcode import opmap
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from eagerflow.core.explain import user_line
@@ -38,13 +39,17 @@ def refuse_storing(tensor: Tensor) -> None:
     """
     if not is_followed(tensor):
         return
-    frame = sys._getframe(2)
-    if frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] in _STORES:
+    if is_storing(sys._getframe(2)):
         raise GradientError(
             "array[index] = tensor: writing a recorded Tensor into a NumPy array would lose its gradient; make the "
             "array with np.zeros_like(x), np.zeros(shape, like=x) or ef.zeros(shape), or store x.numpy() "
             f"where numbers are meant\n  at {user_line()}"
         )
+
+
+def is_storing(frame: FrameType) -> bool:
+    """Tell whether a frame stands at an assignment to elements: ``array[index] = value``."""
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] in _STORES
 
 
 def own(error: BaseException | None) -> EagerflowError | None:

@@ -71,8 +71,11 @@ class GradientTape:
 
     def __exit__(self, kind: Any = None, value: BaseException | None = None, traceback: Any = None) -> None:
         self._recorder.recording = False
-        assert self._token is not None
         token, self._token = self._token, None
+        if token is None:
+            if value is None:
+                raise GradientError("this tape is closed already")
+            return  # what happened before is what counts
         try:
             active.reset(token)
         except ValueError:

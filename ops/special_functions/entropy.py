@@ -66,8 +66,7 @@ def _kl_div(xp: Any, x: Any, y: Any) -> Any:
 
 
 _TERM = (
-    "where(x > 0 and y > 0, x * log(x / y), "
-    "where(x == 0 and y >= 0, 0, where(x == x, where(y == y, inf, nan), nan)))"
+    "where(x > 0 and y > 0, x * log(x / y), where(x == 0 and y >= 0, 0, where(x == x, where(y == y, inf, nan), nan)))"
 )
 entr = elementwise(
     "entr", _entr, scalar="where(x > 0, 0 - x * log(x), where(x == 0, 0, where(x < 0, -inf, x)))",
