@@ -31,7 +31,7 @@ _LEAF = optree.tree_structure(_ONE, none_is_leaf=True)
 class Result(NamedTuple):
     """A leaf of what a function returns: a value of the graph, or something fixed."""
 
-    index: int | None
+    position: int | None
     fixed: Any
 
 
@@ -65,7 +65,7 @@ class ConcreteFunction:
         self._results_structure = results_structure
         self._results: list[Result] = results
         self._hidden = list(hidden)  # arrays outside that the graph reads in every run
-        self._one = len(results) == 1 and results_structure == _LEAF and results[0].index is not None
+        self._one = len(results) == 1 and results_structure == _LEAF and results[0].position is not None
         self.bind: Callable[..., Call] | None = None  # how the function puts arguments in order
         self._lock = threading.Lock()
         self._executable = Executable(graph)
@@ -83,19 +83,29 @@ class ConcreteFunction:
         reason: str | None = self.graph.guards.failed(lengths)
         return reason
 
-    def run(self, tensors: Sequence[Tensor], lent: Container[int]) -> Any:
-        """Run the graph on the Tensors of a call; `lent` are those that see memory of others."""
+    def run_quick(self, arrays: list[Any], args: tuple[Any, ...]) -> Any:
+        """Run the graph on positional arguments that are simple, whose arrays are there already: see `quick_key`."""
         if active.get():
-            found = self._on_tapes(tensors, lent)
-            if found is not None:
-                return self._pack(found)
-        arrays = [x._held for x in tensors]
+            given = [x for x in args if type(x) is Tensor or type(x) is np.ndarray]
+            tensors = [x if type(x) is Tensor else wrap(x, CPU0) for x in given]
+            return self.run(tensors, [i for i, x in enumerate(given) if type(x) is np.ndarray])
+        return self._run(arrays)
+
+    def _run(self, arrays: list[Any]) -> Any:
         if self._hidden:
             arrays += self._hidden
         made = self._executable.run(arrays)
         if self._one:
             return wrap(made[0], self._devices[0])
         return self._pack([wrap(a, device) for a, device in zip(made, self._devices, strict=True)])
+
+    def run(self, tensors: Sequence[Tensor], lent: Container[int]) -> Any:
+        """Run the graph on the Tensors of a call; `lent` are those that see memory of others."""
+        if active.get():
+            found = self._on_tapes(tensors, lent)
+            if found is not None:
+                return self._pack(found)
+        return self._run([x._held for x in tensors])
 
     def _on_tapes(self, tensors: Sequence[Tensor], lent: Container[int]) -> list[Tensor] | None:
         """Run the graph and record it; None if no open tape follows an argument or a Variable."""
@@ -227,7 +237,7 @@ class ConcreteFunction:
         write(path, view_of(plan, times))
 
     def _pack(self, tensors: Sequence[Tensor]) -> Any:
-        leaves = [_fresh(r.fixed) if r.index is None else tensors[r.index] for r in self._results]
+        leaves = [_fresh(r.fixed) if r.position is None else tensors[r.position] for r in self._results]
         return self._results_structure.unflatten(leaves)
 
     def __repr__(self) -> str:

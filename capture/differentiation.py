@@ -1,4 +1,4 @@
-"""Differentiation of a captured function on a tape outside: one graph forward, one backward, and what passes between."""
+"""Differentiation of a captured function on a tape outside: one graph forward, one backward, and what is between."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Differentiated:
         return [next(handles) if i in self.targets else r for i, r in enumerate(results)]
 
     def _again(self, record: Record, weights: list[Tensor], arrays: list[Any]) -> list[Tensor]:
-        """Compute the gradients out of ops on Tensors, for tapes that follow them: what is kept depends on inputs, too."""
+        """Compute the gradients out of ops on Tensors, for tapes that follow them; what is kept depends on inputs."""
         joint = self._joint
         found: dict[Value, Any] = {}
         for value, array in zip(joint.inputs, arrays, strict=True):
@@ -262,7 +262,9 @@ def extracted(name: str, nodes: Iterable[Node], inputs: Sequence[Value], outputs
     made: list[Node] = []
     for position, value in enumerate(inputs):
         known = value.node.attrs.get("name", f"kept {position}")
-        node = Node(PARAMETER, (), {"name": str(known)}, [(value.spec, value.device)], (), value.node.scope, value.node.line)
+        node = Node(
+            PARAMETER, (), {"name": str(known)}, [(value.spec, value.device)], (), value.node.scope, value.node.line
+        )
         made.append(node)
         now[value] = node.outputs[0]
     parameters = [now[value] for value in inputs]

@@ -20,7 +20,6 @@ from eagerflow.capture.trace import NotCapturable
 from eagerflow.capture.tracing import Tracing
 from eagerflow.capture.walk import SIMPLE
 from eagerflow.capture.watching import Outside
-from eagerflow.core import Tensor
 from eagerflow.core.explain import describe, user_line
 from eagerflow.core.traced import capturing
 from eagerflow.errors import ArgumentError, CaptureError
@@ -80,12 +79,11 @@ class Function:
         now = self._now
         key = None
         if now is not None and not kwargs and now[0].holds() and self._least is not None and len(args) >= self._least:
-            tensors: list[Tensor] = []
-            lent: list[int] = []
-            key = quick_key(args, tensors, lent)
+            arrays: list[Any] = []
+            key = quick_key(args, arrays)
             concrete = now[1].quick.get(key)
             if concrete is not None:
-                return concrete.run(tensors, lent)
+                return concrete.run_quick(arrays, args)
         call = self._call(args, kwargs)
         if call.traced:
             return self._python(*args, **kwargs)  # vmap and forward mode follow what the function does

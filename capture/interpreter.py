@@ -85,8 +85,8 @@ def run_node(node: Node, inputs: list[Any], draws: Draws, lengths: Mapping[str, 
     attrs = draws.resolve(node.attrs) if op.effects == "random" else evaluate(dict(node.attrs), lengths)
     if op.effects == "random":
         attrs = evaluate(attrs, lengths)
-    device = node.outputs[0].device if not op.moves else attrs.get("device")
-    home = next((x.device for x in node.values), device)
+    device: Any = node.outputs[0].device if not op.moves else attrs["device"]
+    home: Any = next((x.device for x in node.values), device)
     if home is CPU0:
         made = op.kernel_for(home)(*inputs, **attrs)
     else:

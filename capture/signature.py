@@ -10,13 +10,13 @@ import optree
 
 from eagerflow import devices
 from eagerflow.capture.walk import SIMPLE, Walk, key_of
-from eagerflow.core import ArrayMethods, Tensor, Variable, convert, default_dtype, is_inexact, wrap
+from eagerflow.core import ArrayMethods, Tensor, Variable, convert, default_dtype, is_inexact
 from eagerflow.core.dims import Guards, symbol
 from eagerflow.core.explain import describe, user_line
 from eagerflow.core.spec import Spec
 from eagerflow.core.tensor import as_dtype
 from eagerflow.core.traced import Traced
-from eagerflow.devices import Device
+from eagerflow.devices import CPU0, Device, current
 from eagerflow.errors import ArgumentError, CaptureError, DTypeError, ShapeError
 
 
@@ -313,26 +313,25 @@ class Call:
 
 def surroundings() -> tuple[Any, Any]:
     """Return the settings that decide what a function computes: the default dtype and the current device."""
-    return default_dtype(), devices.current()
+    return default_dtype(), current()
 
 
-def quick_key(args: tuple[Any, ...], tensors: list[Tensor], lent: list[int]) -> tuple[Any, ...] | None:
-    """Return a key of simple positional arguments, and put the Tensors among them into `tensors`; None for others.
+def quick_key(args: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...] | None:
+    """Return a key of simple positional arguments, and put the arrays among them into `arrays`; None for others.
 
-    Positions of those that see memory of others go into `lent`. It says what `Call` and its keys say, in much less time.
+    It says what `Call` and its keys say, in much less time.
     """
-    device = devices.current()
+    device = current()
     key: list[Any] = [default_dtype(), device]
     for x in args:
         kind = type(x)
         if kind is Tensor:
             array = x._held
+            arrays.append(array)
             key += (array.shape, array.dtype, x._device)
-            tensors.append(x)
-        elif kind is np.ndarray and device is devices.CPU0:
+        elif kind is np.ndarray and device is CPU0:
+            arrays.append(x)
             key += ("array", x.shape, x.dtype)
-            lent.append(len(tensors))
-            tensors.append(wrap(x, device))
         elif kind is float:
             key += (kind, x.hex())
         elif kind in _QUICK:

@@ -87,8 +87,9 @@ class Tracing:
             if open_tapes and any(recorder not in active.get() for recorder in open_tapes):
                 raise self._error("the function closes a tape that was opened outside; close it there")
         finally:
-            if active.get() is not open_tapes:
-                active.set(open_tapes)  # a tape that the function opened, and did not close
+            now = active.get()
+            if now is not open_tapes:
+                active.set(tuple([tape for tape in open_tapes if tape in now]))  # without what stayed open inside
         self._check_after(before, trace, streams)
         self._made_at = trace.made_at
         indices = iter(range(len(tensors)))

@@ -53,14 +53,9 @@ class Walk:
         self.blind: list[str] = []
         self.codes: list[types.CodeType] = []
         self.large: list[tuple[str, np.ndarray]] = []
-        # How to look again, fast: see `Outside`.
-        self.cells: list[Any] = []
-        self.picked: list[tuple[Callable[[str], Any], list[str]]] = []
-        self.wholes: list[Any] = []
-        self.lengths: list[tuple[Any, int]] = []
-        self.slots: list[tuple[Any, str]] = []
-        self.tensors: list[tuple[Tensor, Any]] = []
-        self.contents: list[tuple[Callable[[], bytes], bytes]] = []
+        # What holds as long as nothing changes, as code, and the names in it.
+        self.conditions: list[str] = []
+        self.space: dict[str, Any] = {}
         self._known = names
         self._functions: list[tuple[types.FunctionType, str]] = []  # yet to be looked at
         self._seen: dict[int, str] = {}
@@ -85,6 +80,18 @@ class Walk:
         """All that was found."""
         return tuple([(path, what) for path, (what, _) in self.found.items()])
 
+    def _name(self, thing: Any) -> str:
+        name = f"v{len(self.space)}"
+        self.space[name] = thing
+        return name
+
+    def _expect(self, expression: str, value: Any) -> None:
+        """Note that an expression is to give this object again."""
+        self.conditions.append(f"{expression} is {self._name(value)}")
+
+    def _expect_length(self, name: str, length: int) -> None:
+        self.conditions.append(f"len({name}) == {length}")
+
     def start(self, function: Any, owner: Any) -> None:
         """Look at what a function reads, and at what it is a method of."""
         self._home = str(getattr(function, "__module__", None)).partition(".")[0]
@@ -105,7 +112,7 @@ class Walk:
         kind = type(value)
         if kind is Tensor:
             self.found[path] = ("Tensor", id(value._held)), f"a Tensor {value.dtype}{list(value.shape)}"
-            self.tensors.append((value, value._held))
+            self._expect(f"{self._name(value)}._held", value._held)
             return
         if isinstance(value, Variable):
             self.found[path] = ("Variable", id(value)), "a Variable"
@@ -137,7 +144,7 @@ class Walk:
             self._array(path, value)
         elif isinstance(value, bytearray):
             self.found[path] = (kind, bytes(value)), f"a bytearray of {len(value)}"
-            self.contents.append((functools.partial(bytes, value), bytes(value)))
+            self.conditions.append(f"bytes({self._name(value)}) == {self._name(bytes(value))}")
         elif isinstance(value, types.FunctionType):
             self._by_identity(path, value)
             if self._is_users(value):
@@ -175,22 +182,25 @@ class Walk:
         if value.nbytes <= _SMALL and value.dtype != object:
             content = value.tobytes()
             self.found[path] = ("ndarray", value.shape, value.dtype.str, content), shown
-            self.contents.append((value.tobytes, content))
+            self.conditions.append(f"{self._name(value.tobytes)}() == {self._name(content)}")
         else:
             self.found[path] = ("ndarray", value.shape, value.dtype.str, id(value)), shown
             self.large.append((path, value))
 
     def _container(self, path: str, value: Any) -> None:
         kind = type(value)
-        if len(value) > _ITEMS:
-            self.found[path] = (kind, id(value), len(value)), f"a {kind.__name__} of {len(value)}"
-            self.lengths.append((value, len(value)))
-            return
-        self.found[path] = (kind, len(value)), f"a {kind.__name__} of {len(value)}"
+        shown = f"a {kind.__name__} of {len(value)}"
+        name = self._name(value)
         if kind is not tuple and kind is not frozenset:
-            self.wholes.append(value)
+            self._expect_length(name, len(value))
+        if len(value) > _ITEMS:
+            self.found[path] = (kind, id(value), len(value)), shown
+            return
+        self.found[path] = (kind, len(value)), shown
+        if kind is not tuple and kind is not frozenset:
+            self.conditions.append(f"all(map(same, {name}, {self._name(list(value))}))")
         if isinstance(value, dict):
-            self.wholes.append(value.values())
+            self.conditions.append(f"all(map(same, {name}.values(), {self._name(list(value.values()))}))")
             for position, (key, item) in enumerate(list(value.items())):
                 simple = isinstance(key, SIMPLE)
                 if not simple:
@@ -199,7 +209,7 @@ class Walk:
         elif isinstance(value, set | frozenset):
             items = [key_of(item) if isinstance(item, SIMPLE) else (type(item), id(item)) for item in value]
             self.symbols += [path for item in value if isinstance(item, Traced)]
-            self.found[path] = (kind, frozenset(items)), f"a {kind.__name__} of {len(value)}"
+            self.found[path] = (kind, frozenset(items)), shown
         else:
             for position, item in enumerate(list(value)):
                 self.look(f"{path}[{position}]", item)
@@ -234,43 +244,40 @@ class Walk:
             by_value = dataclasses.is_dataclass(value)
             self.found[path] = (kind,) if by_value else (kind, id(value)), f"a {kind.__name__}"
             whole = whole or by_value
+        name_of_all = self._name(attributes)
+        self._expect_length(name_of_all, len(attributes))
+        wanted = [name for name in attributes if whole or name in self.names]
         if whole:
-            self.wholes.append(attributes.values())
-            wanted = list(attributes)
             if hasattr(kind, "training"):
                 self.found[f"{path}.training"] = key_of(value.training), value.training
-        else:
-            wanted = [name for name in attributes if name in self.names]
-            self.picked.append((attributes.get, wanted))
-            self.lengths.append((attributes, len(attributes)))
         for name in wanted:
+            self._expect(f"{name_of_all}[{name!r}]", attributes[name])
             self.look(f"{path}.{name}", attributes[name])
         for klass in kind.__mro__:
             slots = vars(klass).get("__slots__", ())
             for name in (slots,) if isinstance(slots, str) else slots:
                 if hasattr(value, name) and (whole or name in self.names):
-                    self.slots.append((value, name))
+                    self._expect(f"{self._name(value)}.{name}", getattr(value, name))
                     self.look(f"{path}.{name}", getattr(value, name))
             if self._is_users_class(klass):
                 self._class(path, klass, hidden=attributes)
 
     def _class(self, path: str, klass: type, hidden: Any = (), making: bool = False) -> None:
         """Look at the attributes and methods of a class that are named or run without being named."""
-        picked = []
+        name_of_all = self._name(vars(klass))
         for name, value in list(vars(klass).items()):
             special = name.startswith("__") and name.endswith("__") and name not in _NOT_USED
             if name in hidden or not (name in self.names or special or (making and name in ("__init__", "__new__"))):
                 continue
             function = _function_of(value)
             if function is not None:
-                picked.append(name)
+                self._expect(f"{name_of_all}[{name!r}]", value)
                 if id(function) not in self._seen and self._is_users(function):
                     self._seen[id(function)] = f"{klass.__name__}.{name}"
                     self._functions.append((function, f"{klass.__name__}.{name}: "))
             elif not special and f"{path}.{name}" not in self.found:
-                picked.append(name)
+                self._expect(f"{name_of_all}[{name!r}]", value)
                 self.look(f"{path}.{name}", value)
-        self.picked.append((vars(klass).get, picked))
 
     # --- functions --------------------------------------------------------------------------------
 
@@ -285,18 +292,21 @@ class Walk:
                 value = cell.cell_contents
             except ValueError:  # not assigned yet
                 self.found[f"{prefix}{name}"] = ("unset",), "unset"
+                self.conditions.append(f"is_empty({self._name(cell)})")
                 continue
-            self.cells.append(cell)
+            self._expect(f"{self._name(cell)}.cell_contents", value)
             if isinstance(value, types.ModuleType):
                 self._module(f"{prefix}{name}", value, named.attributes)
             else:
                 self.look(f"{prefix}{name}", value)
         variables = function.__globals__
-        present = [name for name in named.globals if name in variables]
-        absent = [name for name in named.globals if name not in variables and name not in _builtins(variables)]
-        self.picked.append((variables.get, [*present, *absent]))
-        for name in present:
+        name_of_all = self._name(variables)
+        for name in named.globals:
+            if name not in variables:
+                self.conditions.append(f"{name!r} not in {name_of_all}")
+                continue
             value = variables[name]
+            self._expect(f"{name_of_all}[{name!r}]", value)
             if isinstance(value, types.ModuleType):
                 self._module(name, value, named.attributes)
             else:
@@ -309,15 +319,15 @@ class Walk:
     def _module(self, path: str, module: types.ModuleType, named: frozenset[str]) -> None:
         """Look at what is named in a Python module: of the user's, what it has; of others, what reads a clock."""
         if is_users_module(module.__name__):
-            wanted = [name for name in vars(module) if name in named]
-            self.picked.append((vars(module).get, wanted))
-            for name in wanted:
+            name_of_all = self._name(vars(module))
+            for name in sorted(named & set(vars(module))):
                 value = vars(module)[name]
+                self._expect(f"{name_of_all}[{name!r}]", value)
                 if isinstance(value, types.ModuleType):
                     continue
                 self.look(f"{path}.{name}", value)
             return
-        for name in named & set(vars(module)):
+        for name in sorted(named & set(vars(module))):
             self._clock(f"{path}.{name}", vars(module)[name], named)
 
     def _clock(self, path: str, value: Any, named: frozenset[str]) -> None:
@@ -364,11 +374,6 @@ def _function_of(value: Any) -> types.FunctionType | None:
         else:
             value = getattr(value, "python_function", None)
     return None
-
-
-def _builtins(variables: dict[str, Any]) -> Any:
-    found = variables.get("__builtins__", {})
-    return vars(found) if isinstance(found, types.ModuleType) else found
 
 
 def _frame(generator: Any) -> Any:

@@ -6,6 +6,7 @@ for a call, and a change leads to another trace.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -44,43 +45,17 @@ class Outside:
         self.blind = walk.blind
         self.codes = walk.codes
         self.large = walk.large
-        self._cells = walk.cells
-        self._picked = [(get, tuple(names)) for get, names in walk.picked]
-        self._wholes = walk.wholes
-        self._lengths = walk.lengths
-        self._slots = walk.slots
-        self._held = walk.tensors
-        self._contents = walk.contents
-        # Members of what is watched, kept: nothing else gets their ids.
-        self._members = self._look()
-
-    def _look(self) -> list[Any]:
-        """Return the present members of everything that is watched."""
-        now = [cell.cell_contents for cell in self._cells]
-        for get, names in self._picked:
-            now.extend(map(get, names))
-        for whole in self._wholes:
-            now.extend(whole)
-        for value, name in self._slots:
-            now.append(getattr(value, name, None))
-        return now
+        # What the conditions name is kept, so that nothing else gets its id.
+        space = {**walk.space, "same": operator.is_, "is_empty": _is_empty}
+        exec(_compiled("\n         and ".join(walk.conditions) or "True"), space)
+        self._holds: Callable[[], bool] = space["holds"]
 
     def holds(self) -> bool:
         """Tell, fast, whether all is as it was; False may also mean that equal objects took the place of others."""
         try:
-            now = self._look()
-        except (ValueError, RuntimeError):  # an empty cell, or another thread changes a dict just now
+            return self._holds()
+        except (KeyError, AttributeError, ValueError, RuntimeError):  # something is gone, or changes just now
             return False
-        members = self._members
-        if len(now) != len(members) or not all(map(operator.is_, now, members)):
-            return False
-        for value, length in self._lengths:
-            if len(value) != length:
-                return False
-        for tensor, held in self._held:
-            if tensor._held is not held:
-                return False
-        return all(read() == content for read, content in self._contents)
 
     def differences(self, later: Outside) -> list[str]:
         """Return the names of what is not as it was."""
@@ -94,3 +69,15 @@ class Outside:
         """Return the names of generators, iterators and random streams that gave something since."""
         return [name for name, state, before in self.consumed if state() != before]
 
+
+@functools.lru_cache(maxsize=512)
+def _compiled(conditions: str) -> Any:
+    return compile(f"def holds():\n    return ({conditions})", "<what a captured function reads outside>", "exec")
+
+
+def _is_empty(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - it raises
+    except ValueError:
+        return True
+    return False

@@ -81,7 +81,7 @@ def interpreted(graph: Graph) -> kernels.Kernel | None:
     names = (*DTYPES[1:], "int16", "uint16", "uint32", "uint64", *UNARY, *BINARY)
     scope: dict[str, Any] = {name: getattr(np, name) for name in names}
     scope |= {"greatest": np.maximum, "least": np.minimum, "plus": np.add, "times": np.multiply}
-    scope |= {"np": np, "where": np.where}
+    scope |= {"np": np, "where": np.where, "part": lambda array, low, length: array[low : low + length]}
     exec(source.text[source.text.index("def kernel(") :], scope)
     return kernels.Kernel(source, scope["kernel"])
 

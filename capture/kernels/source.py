@@ -24,6 +24,22 @@ def plus(a, b):
 def times(a, b):
     return a * b
 """
+# A view without the checks and the counting of references that come with slices: it compiles and runs faster.
+PART = """
+
+@intrinsic
+def part(typing, array, low, length):
+    def code(context, builder, signature, values):
+        kind = signature.args[0]
+        whole = context.make_array(kind)(context, builder, values[0])
+        made = context.make_array(kind)(context, builder)
+        start = builder.gep(whole.data, [values[1]])
+        stride = builder.extract_value(whole.strides, 0)
+        populate_array(made, start, [values[2]], [stride], whole.itemsize, None, None)
+        return made._getvalue()
+
+    return array(array, types.int64, types.int64), code
+"""
 EXTREME = """
 @intrinsic
 def {name}(typing, a, b):
@@ -82,14 +98,16 @@ class Source:
             "import numpy as np",
             "from llvmlite import ir",
             "from numba import njit",
+            "from numba import types",
             "from numba.extending import intrinsic",
+            "from numba.np.arrayobj import populate_array",
         ]
         if self.functions:
             lines.append(f"from eagerflow.capture.kernels.scalar_math import {', '.join(sorted(self.functions))}")
         body = "\n".join(self.lines)
         dtypes = sorted({name for name in _DTYPES if f"{name}(" in body})
         lines += [f"{name} = np.{name}" for name in dtypes]
-        text = "\n".join(lines) + "\n"
+        text = "\n".join(lines) + "\n" + PART
         if "plus(" in body or "times(" in body:
             text += PLUS
         for name, llvm in (("greatest", "maximum"), ("least", "minimum")):
@@ -386,7 +404,7 @@ class _Body:
         """Return the name of the part of an array that the loop goes over."""
         part = f"{name}_part"
         low = "block" if every_row else base
-        line = f"{part} = {name}[{low} : {low} + length]"
+        line = f"{part} = part({name}, {low}, length)"
         if line not in self.slices:
             self.slices.append(line)
         return part
@@ -416,10 +434,10 @@ class _Body:
             line = f"{name}_low{i} = ((row // step{i}) % count{i}) * columns + block"
             if line not in self.slices:
                 self.slices.append(line)
-                self.slices.append(f"{name}_rows{i} = {name}[{name}_low{i} : {name}_low{i} + length]")
+                self.slices.append(f"{name}_rows{i} = part({name}, {name}_low{i}, length)")
             return self.load(f"{name}_rows{i}", x.dtype)
         if use.role == "column":
-            self.slices.append(f"{name}_all = {name}[block : block + length]")
+            self.slices.append(f"{name}_all = part({name}, block, length)")
             self.slices = list(dict.fromkeys(self.slices))
             return self.load(f"{name}_all", x.dtype)
         return self.load(self.slice(name, False), x.dtype)

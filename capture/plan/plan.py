@@ -52,7 +52,8 @@ class Plan:
     buffers : Buffers
         The memory that values share.
     places : dict
-        Per value the number of its buffer, or what else holds it: ``input``, ``variable``, ``constant``, ``output``, ``new``.
+        Per value the number of its buffer, or what else holds it: ``input``, ``variable``, ``constant``, ``output`` or
+        ``new``.
     memory : Memory
         How much it is.
     """

@@ -10,6 +10,7 @@ from eagerflow.core.dims import evaluate
 from eagerflow.core.spec import Spec
 from eagerflow.devices import CPU0
 
+
 class Step:
     """How a node is computed.
 
@@ -63,7 +64,10 @@ class Step:
 
 
 def steps_of(graph: Graph, lengths: dict[str, int]) -> tuple[list[Step], list[Value]]:
-    """Return a step for each node, and the values that are the outputs; the nodes of fused groups that no kernel computes stand for themselves."""
+    """Return a step for each node, and the values that are the outputs.
+
+    The nodes of fused groups that no kernel computes stand for themselves.
+    """
     found: list[Step] = []
     now: dict[Value, Value] = {}
     for node in graph.nodes:

@@ -308,13 +308,14 @@ class Writer:
         ended = [
             self.names[value]
             for value in dict.fromkeys([*step.node.values, *step.node.outputs])
-            if self.lives.last_name[value] <= position and self._kinds.get(value) in ("new", "view", "variable", "result")
+            if self.lives.last_name[value] <= position
+            and self._kinds.get(value) in ("new", "view", "variable", "result")
         ]
         if ended:
             self._emit(None, f"del {', '.join(ended)}")
 
     def _result(self, value: Value) -> str:
-        """Return the expression for an output: never memory of an argument or a constant, or that a later run writes."""
+        """Return the expression for an output: never memory of an argument, of a constant, or that a later run writes."""
         name = self.names[value]
         roots = self.lives.roots[value]
         kind = self._kinds[value]
@@ -328,11 +329,11 @@ class Writer:
 
 
 def _in_place(steps: Sequence[Step], lives: Lives) -> dict[Value, tuple[Any, Value | None]]:
-    """Return per value that is assigned to a Variable: the Variable, and its value before if that can be written over."""
+    """Return per value that is assigned: the Variable, and its value before if that can be written over."""
     found: dict[Value, tuple[Any, Value | None]] = {}
     made = {value: (position, step) for position, step in enumerate(steps) for value in step.node.outputs}
     written: dict[int, int] = {}
-    for position, step in enumerate(steps):
+    for step in steps:
         if step.node.op is ASSIGN:
             key = id(step.node.attrs["variable"])
             written[key] = written.get(key, 0) + 1

@@ -105,8 +105,8 @@ class Op:
         come in the dtype that they promote to, numbers in the expression have it too, and the result is cast
         to the dtype that `infer` says.
     lower : callable, optional
-        ``lower(*inputs, **attrs)`` computes the same out of elementwise ops and reductions, on Tensors, so that captured
-        graphs can fuse them with their neighbours: a softmax out of a maximum, exponentials and a sum.
+        ``lower(*inputs, **attrs)`` computes the same out of elementwise ops and reductions, on Tensors, so that
+        captured graphs can fuse them with their neighbours: a softmax out of a maximum, exponentials and a sum.
     onnx : str, optional
         The ONNX operator that computes the same.
     outputs : int
@@ -300,7 +300,7 @@ class Op:
         return kernel
 
     def into_for(self, device: Device) -> Callable[..., Any] | None:
-        """Return the function that computes this op into an array that is given, or None: ``into(*inputs, out, **attrs)``.
+        """Return the function that computes this op into given memory, or None: ``into(*inputs, out, **attrs)``.
 
         NumPy's own functions of elements take such an array after their inputs.
         """

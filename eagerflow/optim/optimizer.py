@@ -193,7 +193,7 @@ class Optimizer:
         """Do a step out of operations on Tensors, which a graph can hold; `_update` writes to handles of theirs."""
         done = self._iterations.value
         rate = self._schedule(done) if self._schedule else self._learning_rate.value  # type: ignore[arg-type]
-        constants = self._constants(done + 1, rate)  # type: ignore[arg-type]
+        constants: Any = self._constants(done + 1, rate)  # type: ignore[arg-type]
         for variable, master, slots, g in zip(self._variables, self._masters, self._slots, gradients, strict=True):
             if g is None:
                 continue
