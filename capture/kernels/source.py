@@ -14,15 +14,15 @@ from eagerflow.core.dims import Symbolic
 BLOCK = 1024  # so many numbers are added up before the sum is added to the total
 BAKED = frozenset((-2, -1, -0.5, 0, 0.5, 1, 2))  # numbers that are part of the text; others are arguments
 
-PLUS = """
-@njit(fastmath={"reassoc"})
-def plus(a, b):
-    return a + b
+# Adding and multiplying in any order, so that loops of them vectorize.
+ANY_ORDER = """
 
+@intrinsic
+def {name}(typing, a, b):
+    def code(context, builder, signature, values):
+        return builder.{llvm}(*values, flags=("reassoc",))
 
-@njit(fastmath={"reassoc"})
-def times(a, b):
-    return a * b
+    return a(a, a), code
 """
 # A view without the checks and the counting of references that come with slices: it compiles and runs faster.
 PART = """
@@ -41,6 +41,7 @@ def part(typing, array, low, length):
     return array(array, types.int64, types.int64), code
 """
 EXTREME = """
+
 @intrinsic
 def {name}(typing, a, b):
     def code(context, builder, signature, values):
@@ -97,7 +98,6 @@ class Source:
         lines = [
             "import numpy as np",
             "from llvmlite import ir",
-            "from numba import njit",
             "from numba import types",
             "from numba.extending import intrinsic",
             "from numba.np.arrayobj import populate_array",
@@ -108,8 +108,9 @@ class Source:
         dtypes = sorted({name for name in _DTYPES if f"{name}(" in body})
         lines += [f"{name} = np.{name}" for name in dtypes]
         text = "\n".join(lines) + "\n" + PART
-        if "plus(" in body or "times(" in body:
-            text += PLUS
+        for name, llvm in (("plus", "fadd"), ("times", "fmul")):
+            if f"{name}(" in body:
+                text += ANY_ORDER.format(name=name, llvm=llvm)
         for name, llvm in (("greatest", "maximum"), ("least", "minimum")):
             if f"{name}(" in body:
                 text += EXTREME.format(name=name, llvm=llvm)

@@ -61,6 +61,7 @@ class Writer:
         self._before: list[str] = []  # of the function that makes the workspace
         self._workspace: list[str] = []
         self._taken: dict[Value, Buffer] = {}
+        self._samples: dict[Value, np.ndarray] = {}  # arrays with the strides of those in the workspace
         self._whole = self._results = 0
         self._kinds = dict.fromkeys(graph.inputs, "parameter")
         self._in_place = _in_place(steps, lives)
@@ -141,6 +142,8 @@ class Writer:
             data = node.attrs["value"] if node.op is CONSTANT else _length(node, self.lengths)
             self.names[value] = self._global("c", data)
             self._kinds[value] = "constant"
+            if type(data) is np.ndarray:
+                self._samples[value] = data
         elif node.op is READ:
             (value,) = node.outputs
             variable = self._global("var", node.attrs["variable"])
@@ -195,25 +198,37 @@ class Writer:
             arguments += f"{', ' if arguments else ''}**{self._global('a', step.attrs)}"
         function = step.call if home is CPU0 else _elsewhere(step.call, home)
         called = f"{self._global('k', function)}({arguments})"
+        if step.form == "view" and self._views(step):
+            # A view of the workspace or of a constant is made with the workspace.
+            names = [self._named(value) for value in node.outputs]
+            self._before.append(f"{', '.join(names)}{', ' if op.outputs != 1 else ''} = {called}")
+            self._workspace += names
+            self._kinds.update(dict.fromkeys(node.outputs, "view of buffer"))
+            return
         if op.outputs != 1:
             self._bind(step, called, several=True)
             for value in node.outputs:
                 self._kinds[value] = "new"
             return
         (value,) = node.outputs
-        roots = self.lives.roots[value]
-        if step.form == "view" and roots and all(self._kinds.get(root) == "buffer" for root in roots):
-            # A view of the workspace is made with the workspace.
-            name = self._named(value)
-            self._before.append(f"{name} = {called}")
-            self._workspace.append(name)
-            self._kinds[value] = "view of buffer"
-            return
         hosts = home is CPU0 and _may_be_scalar(step)
         self._bind(step, f"asarray({called})" if hosts else called)
         self._kinds[value] = "view" if step.form == "view" else "new"
         if step.form != "view":
             self._whole += step.specs[0].nbytes
+
+    def _views(self, step: Step) -> bool:
+        """Tell whether results are views of arrays that lie still: a reshape may have to copy, so it is tried."""
+        given = [self._samples.get(x) if isinstance(x, Value) else x for x in step.node.inputs]
+        if any(x is None for x in given):
+            return False
+        made = step.call(*given, **step.attrs)
+        several = [made] if step.node.op.outputs == 1 else list(made)
+        arrays = [x for x in given if isinstance(x, np.ndarray)]
+        if not all(isinstance(y, np.ndarray) and any(np.may_share_memory(x, y) for x in arrays) for y in several):
+            return False
+        self._samples.update(zip(step.node.outputs, several, strict=True))
+        return True
 
     def _out(self, position: int, step: Step) -> None:
         arguments = [self._operand(x) for x in step.node.inputs]
@@ -262,6 +277,7 @@ class Writer:
         else:
             self.buffers.share(value, buffer, position, last)
         self._taken[value] = buffer
+        self._samples[value] = np.empty(spec.shape, spec.dtype)
         name = self._named(value)
         self._before.append(
             f"{name} = as_array(memory[{buffer.index}], {spec.shape!r}, {self._global('d', spec.dtype)})"
