@@ -46,7 +46,7 @@ bench-peers: $(STAMPS)/bench,jit
 	@$(BIN)/pip install -qq --disable-pip-version-check torch==2.13.0 'jax==0.10.*' 'tensorflow==2.21.*'
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .kernels *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is named after the extras that were installed, so that a second call has nothing to do.

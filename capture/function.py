@@ -25,6 +25,10 @@ from eagerflow.core.traced import capturing
 from eagerflow.errors import ArgumentError, CaptureError
 
 
+# The length that a function sees where its specs say that any will do.
+_ANY = 8
+
+
 class Function:
     """A Python function that is captured into graphs; see `function`.
 
@@ -212,7 +216,7 @@ class Function:
         return concrete
 
     def _of_specs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ConcreteFunction:
-        """Trace for specs; lengths that may be any are taken to be 8, 9, … while nothing else is known."""
+        """Trace for specs; lengths that may be any are taken to be equal while nothing else is known."""
         with self._lock:
             outside, table = self._look()
             bound, keywords = self._bind(args, kwargs)
@@ -221,14 +225,10 @@ class Function:
             if known is not None:
                 return known
             keys = call.keys
-            count = 7
             hinted: list[Any] = []
             for key in keys:
                 if type(key) is TensorKey:
-                    sides = []
-                    for side in key.shape:
-                        count += side is None
-                        sides.append(count if side is None else side)
+                    sides = [_ANY if side is None else side for side in key.shape]
                     key = TensorKey(tuple(sides), key.dtype, key.device)
                 hinted.append(key)
             call.keys = tuple(hinted)

@@ -247,9 +247,8 @@ class Walk:
         name_of_all = self._name(attributes)
         self._expect_length(name_of_all, len(attributes))
         wanted = [name for name in attributes if whole or name in self.names]
-        if whole:
-            if hasattr(kind, "training"):
-                self.found[f"{path}.training"] = key_of(value.training), value.training
+        if whole and hasattr(kind, "training"):
+            self.found[f"{path}.training"] = key_of(value.training), value.training
         for name in wanted:
             self._expect(f"{name_of_all}[{name!r}]", attributes[name])
             self.look(f"{path}.{name}", attributes[name])

@@ -1,5 +1,6 @@
 """Settings of the process."""
 
+from eagerflow.capture.kernels.threads import set_num_threads
 from eagerflow.devices import set_logical_devices
 
-__all__ = ["set_logical_devices"]
+__all__ = ["set_logical_devices", "set_num_threads"]

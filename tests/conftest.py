@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 
 os.environ.setdefault("EAGERFLOW_VERIFY", "1")  # every graph is checked after every pass
+# Compiled kernels stay with the tree, so that a second run is quick and the user's own are left alone.
+os.environ.setdefault("EAGERFLOW_CACHE", str(Path(__file__).resolve().parent.parent / ".kernels"))
 
 import eagerflow as ef  # noqa: E402
 

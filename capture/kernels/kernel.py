@@ -234,7 +234,11 @@ def _overwritable(schedule: Schedule) -> tuple[frozenset[int], ...]:
         if schedule.layout(x.node) == "full" and outputs.count(x) == 1:
             for i, given in enumerate(inputs):
                 read = last[i]
-                if read is not None and read <= schedule.level[x] and given.dtype.itemsize == x.dtype.itemsize:
+                if read is None or given.dtype.itemsize != x.dtype.itemsize:
+                    continue
+                # In the pass that stores it only what it is made of: the compiler takes for granted that arrays do not
+                # overlap, and may store before it reads what the result does not depend on.
+                if read < schedule.level[x] or (read == schedule.level[x] and schedule.made_of(x, i)):
                     allowed.add(i)
         found.append(frozenset(allowed))
     return tuple(found)

@@ -208,6 +208,12 @@ class Schedule:
             last = level if found else last
         return last
 
+    def made_of(self, x: Value, index: int) -> bool:
+        """Tell whether the pass that stores a value reads an input for it."""
+        reads: list[Use] = []
+        self._reads(x.node, self.level[x], reads, set())
+        return any(use.index == index for use in reads)
+
     def _reads(self, node: Node, level: int, reads: list[Use], seen: set[Value]) -> None:
         """Collect what computing a node in a pass reads."""
         for x in node.values:

@@ -16,6 +16,7 @@ import numpy as np
 from eagerflow.capture.kernels import cache as compiled
 
 LANES = 16  # channels that are worked on together
+LONG = 64
 POINTS = 6  # along each axis
 
 _HEAD = """
@@ -24,80 +25,99 @@ import numpy as np
 def kernel({arguments}):
 """
 
-# Images (N, C, H, W) to points (36, tiles, F), F folded channels. Several images lie side by side in a mosaic, `pitch`
-# apart. A part is 16 channels of one mosaic.
+# Images (N, C, H, W) to points (36, tiles * F), F folded channels. Several images lie side by side in a mosaic, `pitch`
+# apart. A part is a row of tiles of one mosaic. Rows of images are kept with the channels last, in a ring.
 _IMAGES = """
     channels = x.shape[1]
     folded = channels * stride * stride
-    chunks = (folded + {lanes} - 1) // {lanes}
-    rows, columns = (grid_rows - 1) * {step} + {size}, (grid_columns - 1) * {step} + {size}
-    whole = np.empty(rows * columns * {lanes}, np.float32)
-    tile = np.empty({points} * {points} * {lanes}, np.float32)
+    columns = (grid_columns - 1) * {step} + {size}
+    line = columns * folded
+    ring = np.empty({size} * line, np.float32)
+    down_first = np.empty({points} * line, np.float32)
+    tile = np.empty({points} * {lanes}, np.float32)
+    filled = 0
     for part in range(start, stop):
-        mosaic = part // chunks
-        first = min(part % chunks * {lanes}, folded - {lanes})
-        whole[:] = 0
-        for place in range(down * across):
-            image = (first_mosaic + mosaic) * down * across + place
-            if image >= x.shape[0]:
-                break
-            row0, column0 = place // across * row_pitch, place % across * column_pitch
-            for lane in range({lanes}):
-                channel = (first + lane) % channels
-                row_phase = (first + lane) // channels // stride - top
-                column_phase = (first + lane) // channels % stride - left
-                begin = max(0, -(column_phase // stride))
-                end = min((x.shape[3] - 1 - column_phase) // stride + 1, columns - column0)
-                for row in range(max(0, -(row_phase // stride)),
-                                 min((x.shape[2] - 1 - row_phase) // stride + 1, rows - row0)):
-                    target = ((row0 + row) * columns + column0) * {lanes} + lane
-                    source = x[image, channel, row * stride + row_phase]
-                    for column in range(begin, end):
-                        whole[target + column * {lanes}] = source[column * stride + column_phase]
-        for i in range(grid_rows):
-            for j in range(grid_columns):
-                corner = (i * columns + j) * {step} * {lanes}
-                for lane in range({lanes}):
-{body}
-                number = (mosaic * grid_rows + i) * grid_columns + j
-                for point in range({points} * {points}):
+        mosaic, i = part // grid_rows, part % grid_rows
+        if part == start or i == 0:
+            filled = i * {step}
+        for row in range(max(filled, i * {step}), i * {step} + {size}):
+            begin = row % {size} * line
+            ring[begin : begin + line] = 0
+            image_row, inside = row // row_pitch, row % row_pitch
+            if image_row >= down:
+                continue
+            for image_column in range(across):
+                image = ((first_mosaic + mosaic) * down + image_row) * across + image_column
+                if image >= x.shape[0]:
+                    break
+                for channel in range(folded):
+                    source_row = inside * stride + channel // channels // stride - top
+                    if source_row < 0 or source_row >= x.shape[2]:
+                        continue
+                    phase = channel // channels % stride - left
+                    source = x[image, channel % channels, source_row]
+                    target = begin + image_column * column_pitch * folded + channel
+                    least = max(0, -(phase // stride))
+                    most = min((x.shape[3] - 1 - phase) // stride + 1, columns - image_column * column_pitch)
+                    for column in range(least, most):
+                        ring[target + column * folded] = source[column * stride + phase]
+        filled = i * {step} + {size}
+{offsets}
+        for place in range(0, line, {long}):
+            place = min(place, line - {long})
+            for lane in range(place, place + {long}):
+{down}
+        for j in range(grid_columns):
+            number = (part * grid_columns + j) * folded
+            for first in range(0, folded, {lanes}):
+                first = min(first, folded - {lanes})
+                for i in range({points}):
+                    corner = i * line + j * {step} * folded + first
                     for lane in range({lanes}):
-                        out[point, number, first + lane] = tile[point * {lanes} + lane]
+{across}
+                    for k in range({points}):
+                        for lane in range({lanes}):
+                            out[i * {points} + k, number + first + lane] = tile[k * {lanes} + lane]
 """
 
-# Products (36, tiles, O) to images (N, O, H, W), plus a bias.
+# Products (36, tiles * O) to images (N, O, H, W), plus a bias. A part is a row of tiles.
 _RESULTS = """
-    outs = x.shape[2]
-    chunks = (outs + {lanes} - 1) // {lanes}
-    width = grid_columns * {step}
-    band = np.empty({step} * width * {lanes}, np.float32)
-    tile = np.empty({step} * {step} * {lanes}, np.float32)
+    outs = out.shape[1]
+    line = grid_columns * outs
+    half = np.empty({step} * {points} * {long}, np.float32)
+    tile = np.empty({step} * {long}, np.float32)
+    band = np.empty({step} * {step} * line, np.float32)
     for part in range(start, stop):
-        mosaic = part // chunks
-        first = min(part % chunks * {lanes}, outs - {lanes})
-        for i in range(grid_rows):
-            for j in range(grid_columns):
-                number = (mosaic * grid_rows + i) * grid_columns + j
-                for lane in range({lanes}):
-{body}
-                for a in range({step}):
-                    begin = (a * width + j * {step}) * {lanes}
-                    for lane in range({step} * {lanes}):
-                        band[begin + lane] = tile[a * {step} * {lanes} + lane]
+        mosaic, i = part // grid_rows, part % grid_rows
+        for place in range(0, line, {long}):
+            place = min(place, line - {long})
+            begin = part * line + place
+            for k in range({points}):
+                for lane in range({long}):
+{down}
             for a in range({step}):
-                image_row, row = (i * {step} + a) // row_pitch, (i * {step} + a) % row_pitch
-                if image_row >= down or row >= out.shape[2]:
-                    continue
-                for image_column in range(across):
-                    image = ((first_mosaic + mosaic) * down + image_row) * across + image_column
-                    if image >= out.shape[0]:
-                        break
-                    begin = (a * width + image_column * column_pitch) * {lanes}
-                    for lane in range({lanes}):
-                        target = out[image, first + lane, row]
-                        shift = bias[first + lane]
-                        for column in range(out.shape[3]):
-                            target[column] = band[begin + column * {lanes} + lane] + shift
+                corner = a * {points} * {long}
+                for lane in range({long}):
+{across}
+                for b in range({step}):
+                    target = (a * {step} + b) * line + place
+                    for lane in range({long}):
+                        band[target + lane] = tile[b * {long} + lane]
+        for a in range({step}):
+            image_row, row = (i * {step} + a) // row_pitch, (i * {step} + a) % row_pitch
+            if image_row >= down or row >= out.shape[2]:
+                continue
+            for image_column in range(across):
+                image = ((first_mosaic + mosaic) * down + image_row) * across + image_column
+                if image >= out.shape[0]:
+                    break
+                for channel in range(outs):
+                    target = out[image, channel, row]
+                    shift = bias[channel]
+                    for column in range(out.shape[3]):
+                        place = image_column * column_pitch + column
+                        begin = (a * {step} + place % {step}) * line + place // {step} * outs
+                        target[column] = band[begin + channel] + shift
 """
 
 # Weights (O, C, r, r) to points (36, O, C), mirrored if `mirror` is 1. A part is an output channel.
@@ -117,7 +137,7 @@ _WEIGHTS = """
 {body}
             for point in range({points} * {points}):
                 for lane in range({lanes}):
-                    out[point, o, first + lane] = tile[point * {lanes} + lane]
+                    out[point, o * channels + first + lane] = tile[point * {lanes} + lane]
 """
 
 # Points (36, O, C) to gradients of weights (O, C, r, r).
@@ -192,6 +212,14 @@ def _square(matrix: Any, source: Any, target: Any, indent: int) -> str:
     return "\n".join(" " * indent + line for line in lines)
 
 
+def _line(matrix, source, target, indent):
+    outs, size = matrix.shape
+    lines = [f"x{i} = {source(i)}" for i in range(size)]
+    lines += product(matrix, [f"x{i}" for i in range(size)], [f"y{i}" for i in range(outs)], "t")
+    lines += [f"{target(i)} = y{i}" for i in range(outs)]
+    return "\n".join(" " * indent + line for line in lines)
+
+
 @cache
 def load(kind: str, matrix: tuple[tuple[float, ...], ...], step: int = 0) -> Any:
     """Compile the loops of one kind.
@@ -217,30 +245,28 @@ def load(kind: str, matrix: tuple[tuple[float, ...], ...], step: int = 0) -> Any
 
     square = np.array(matrix, np.float64)
     outs, size = square.shape
-    lanes, points = LANES, POINTS
-    inside: Any = {
-        "images": (lambda i, j: f"whole[corner + ({i} * columns + {j}) * {lanes} + lane]", 20),
-        "results": (lambda i, j: f"x[{i * points + j}, number, first + lane]", 20),
-        "weights": (lambda i, j: f"square[{(i * size + j) * lanes} + lane]", 16),
-        "gradients": (lambda i, j: f"x[{i * points + j}, o, first + lane]", 16),
-    }
-    onto: Any = {
-        "images": lambda i, j: f"tile[{(i * points + j) * lanes} + lane]",
-        "results": lambda i, j: f"tile[{(i * outs + j) * lanes} + lane]",
-        "weights": lambda i, j: f"tile[{(i * points + j) * lanes} + lane]",
-        "gradients": lambda i, j: f"square[{(i * outs + j) * lanes} + lane]",
-    }
+    lanes, points, long = LANES, POINTS, LONG
     more, text, types_of = {
-        "images": ((*_GEOMETRY, "stride", "top", "left"), _IMAGES, (array(4), array(3, False))),
-        "results": ((*_GEOMETRY, "bias"), _RESULTS, (array(3), array(4, False))),
-        "weights": (("mirror",), _WEIGHTS, (array(4), array(3, False))),
-        "gradients": ((), _GRADIENTS, (array(3), array(4, False))),
+        "images": ((*_GEOMETRY, "stride", "top", "left"), _IMAGES, (array(4), array(2, False))),
+        "results": ((*_GEOMETRY, "bias"), _RESULTS, (array(2), array(4, False))),
+        "weights": (("mirror",), _WEIGHTS, (array(4), array(2, False))),
+        "gradients": ((), _GRADIENTS, (array(2), array(4, False))),
     }[kind]
-    source, indent = inside[kind]
-    body = _square(square, source, onto[kind], indent)
+    parts = {}
+    if kind == "images":
+        parts["offsets"] = "\n".join(f"        r{i} = (part % grid_rows * {step} + {i}) % {size} * line" for i in range(size))
+        parts["down"] = _line(square, lambda i: f"ring[r{i} + lane]", lambda i: f"down_first[{i} * line + lane]", 16)
+        parts["across"] = _line(square, lambda i: f"down_first[corner + {i} * folded + lane]", lambda i: f"tile[{i*lanes} + lane]", 24)
+    elif kind == "results":
+        parts["down"] = _line(square, lambda i: f"x[{i * points} + k, begin + lane]", lambda i: f"half[{i * points * long} + k * {long} + lane]", 20)
+        parts["across"] = _line(square, lambda i: f"half[corner + {i * long} + lane]", lambda i: f"tile[{i * long} + lane]", 20)
+    elif kind == "weights":
+        parts["body"] = _square(square, lambda i, j: f"square[{(i * size + j) * lanes} + lane]", lambda i, j: f"tile[{(i * points + j) * lanes} + lane]", 16)
+    else:
+        parts["body"] = _square(square, lambda i, j: f"x[{i * points + j}, o * channels + first + lane]", lambda i, j: f"square[{(i * outs + j) * lanes} + lane]", 16)
     head = _HEAD.format(arguments=", ".join(["start", "stop", *more, "x", "out"]))
     size = outs if kind == "gradients" else size
-    code = head + text.format(lanes=lanes, points=points, size=size, step=step, body=body)
+    code = head + text.format(lanes=lanes, points=points, size=size, step=step, long=long, **parts)
     ints = [array(1) if name == "bias" else types.int64 for name in more]
     signature = types.void(types.int64, types.int64, *ints, *types_of)
     return compiled.load(code, "kernel", [signature], noalias=True, fastmath=("contract",))
