@@ -24,13 +24,13 @@ demo: $(STAMPS)/examples,jit
 	@$(BIN)/python examples/digits.py $(ARGS)
 
 # One BLAS thread per worker: the workers share the cores already.
-test: $(STAMPS)/dev,examples,io
+test: $(STAMPS)/dev,examples,io,jit
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) $(ARGS)
 
 # To type checkers NumPy's functions return arrays of NumPy's, and tests pass what is wrong on purpose.
 TESTS_MYPY := --disable-error-code attr-defined --disable-error-code arg-type --disable-error-code call-overload
 
-lint: $(STAMPS)/dev,examples,io
+lint: $(STAMPS)/dev,examples,io,jit
 	@echo '== ruff'
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

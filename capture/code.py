@@ -10,10 +10,12 @@ import re
 import sys
 import sysconfig
 import types
+import warnings
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from eagerflow.core.explain import is_our_file, is_ours, user_line
+from eagerflow.errors import CaptureWarning
 
 _LIBRARIES = tuple(
     {os.path.realpath(sysconfig.get_paths()[key]) + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -72,6 +74,16 @@ def users_line() -> str:
             return shown(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return user_line()
+
+
+def warn(message: str) -> None:
+    """Warn of something at the user's line."""
+    level = 2
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and (is_ours(frame) or not is_users_file(frame.f_code.co_filename)):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, CaptureWarning, stacklevel=level if frame is not None else 2)
 
 
 def shown(file: str, line: int) -> str:

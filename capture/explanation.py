@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from eagerflow.capture.code import users_line, warn
 from eagerflow.capture.signature import Call, TensorKey, ValueKey
 from eagerflow.capture.watching import Outside
-from eagerflow.core.explain import user_line
-from eagerflow.errors import CaptureWarning
 
 # So many traces of one function are most likely a mistake.
 _MANY = 8
@@ -43,7 +41,7 @@ class Explanation:
         self._guilty.update(guilty)
         if len(self._entries) >= _MANY and not self._warned:
             self._warned = True
-            warnings.warn(self._too_many(), CaptureWarning, stacklevel=6)
+            warn(self._too_many())
 
     def _too_many(self) -> str:
         found = self._guilty.most_common(1)
@@ -51,7 +49,7 @@ class Explanation:
         return (
             f"{self.name} was captured {len(self._entries)} times, {named}; every time costs much more than a run. "
             f"Pass numbers that change as Tensors, and declare lengths that change with input_signature; "
-            f"{self.name}.explain() tells each\n  at {user_line()}"
+            f"{self.name}.explain() tells each\n  at {users_line()}"
         )
 
     def _difference(

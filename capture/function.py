@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -23,7 +24,6 @@ from eagerflow.capture.watching import Outside
 from eagerflow.core.explain import describe, user_line
 from eagerflow.core.traced import capturing
 from eagerflow.errors import ArgumentError, CaptureError
-
 
 # The length that a function sees where its specs say that any will do.
 _ANY = 8
@@ -159,8 +159,8 @@ class Function:
             if self._input_signature is not None:
                 signature: Any = self._input_signature
                 specs: list[Any] = optree.tree_leaves(signature, none_is_leaf=True)
-                keys = tuple([TensorKey(s.shape, s.dtype, key.device) for s, key in zip(specs, keys, strict=True)])
-            elif self._reduce_retracing and refused is None:
+                keys = tuple([key.within(spec.shape) for spec, key in zip(specs, keys, strict=True)])
+            elif self._reduce_retracing:
                 keys = table.widened(call) or keys
             try:
                 return self._capture(call, keys, refused)
@@ -262,11 +262,20 @@ class Function:
         """What was captured so far, oldest first for the same values outside."""
         return [trace.concrete for table in self._tables.values() for trace in table.traces]
 
+    def _is_named(self) -> bool:
+        """Tell whether its name leads to it, as that of a decorated function does."""
+        found: Any = sys.modules.get(self.__module__)
+        for name in self.__qualname__.split("."):
+            found = getattr(found, name, None)
+        return found is self
+
     def __repr__(self) -> str:
         count = len(self.concrete_functions)
         return f"<captured function {self._name!r}: {count} trace{'' if count == 1 else 's'}>"
 
     def __reduce__(self) -> Any:
+        if self._is_named():
+            return self.__qualname__  # pickle finds it by its name, as it finds functions
         return _restore, (self.python_function, self._input_signature, self._reduce_retracing)
 
 

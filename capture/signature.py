@@ -116,6 +116,12 @@ class TensorKey:
             for mine, theirs in zip(self.shape, other.shape, strict=True)
         )
 
+    def within(self, shape: tuple[int | None, ...]) -> TensorKey:
+        """Return a key with None where a spec has None; lengths 0 and 1 stay: they are cases of their own."""
+        sides = [None if side is None and mine is not None and mine > 1 else mine
+                 for mine, side in zip(self.shape, shape, strict=True)]  # fmt: skip
+        return TensorKey(tuple(sides), self.dtype, self.device)
+
     def widened(self, other: TensorKey) -> TensorKey | None:
         """Return a key for both, with None for lengths that differ; None where there is none."""
         if self.dtype != other.dtype or self.device is not other.device or len(self.shape) != len(other.shape):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
 
-from eagerflow.capture.code import users_line
+from eagerflow.capture.code import users_line, warn
 from eagerflow.capture.graph import PARAMETER
 from eagerflow.core.explain import is_ours
 from eagerflow.core.leaving import is_storing
 from eagerflow.core.tensor import Tensor
 from eagerflow.core.traced import Traced
 from eagerflow.devices import Device
-from eagerflow.errors import CaptureError, CaptureWarning, DTypeError
+from eagerflow.errors import CaptureError, DTypeError
 
 _CONVERSIONS = ("__bool__", "__float__", "__int__", "__complex__", "__index__", "item", "tolist")
 
@@ -134,11 +133,9 @@ class Symbol(Traced):
         return CaptureError(f"{what}, which has none yet while {trace.function} is captured{way_out}{where}{made}")
 
     def __str__(self) -> str:
-        warnings.warn(
+        warn(
             "a Tensor in a captured function becomes text once, while it is captured, and shows no values; "
-            f"use ef.print to print in every run\n  at {users_line()}",
-            CaptureWarning,
-            stacklevel=2,
+            f"use ef.print to print in every run\n  at {users_line()}"
         )
         return repr(self)
 

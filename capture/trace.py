@@ -210,9 +210,7 @@ class Trace(Level):
         if symbol is None:
             value = variable._value
             spec = Spec(value.shape, value.dtype)
-            node = self.add(
-                READ, (), {"variable": variable}, [(spec, value.device)], self._order.before_read(variable)
-            )
+            node = self.add(READ, (), {"variable": variable}, [(spec, value.device)], self._order.before_read(variable))
             self._order.read(variable, node)
             symbol = self._state[id(variable)] = self.symbol(node.outputs[0])
         tapes = tuple([tape for tape in active.get() if tape.depth >= self.depth])

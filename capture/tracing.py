@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import optree
 
-from eagerflow.capture.code import line_of, shown, users_line
+from eagerflow.capture.code import line_of, shown, users_line, warn
 from eagerflow.capture.concrete import ConcreteFunction, Result
 from eagerflow.capture.signature import Call, TensorKey, ValueKey, specs_for
 from eagerflow.capture.trace import Trace
@@ -18,7 +17,7 @@ from eagerflow.capture.watching import Outside
 from eagerflow.core import ArrayMethods, Tensor, Variable
 from eagerflow.core.explain import describe
 from eagerflow.core.record import active
-from eagerflow.errors import CaptureError, CaptureWarning
+from eagerflow.errors import CaptureError
 
 
 class Tracing:
@@ -114,11 +113,9 @@ class Tracing:
             raise self._once_only(f"takes from the iterator {path}", "make a list of it", before, path)
         if before.impure:
             path = before.impure[0]
-            warnings.warn(
+            warn(
                 f"{self.name}: {path} is called once, while the function is captured, and not in every run; pass its "
-                f"result as an argument, or call it in ef.py_function\n  at {line_of(before.codes, path)}",
-                CaptureWarning,
-                stacklevel=2,
+                f"result as an argument, or call it in ef.py_function\n  at {line_of(before.codes, path)}"
             )
 
     def _check_arguments(self, before: Outside, args: Any, kwargs: Any) -> None:

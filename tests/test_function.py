@@ -143,7 +143,7 @@ def test_input_signature() -> None:
     for rows in (1, 2, 5):
         got = f([[1.0, 2.0]] * rows, 2)
         assert got.dtype == np.float32
-        equal(got, [[2.0, 4.0]] * rows)
+        equal(got, np.asarray([[2.0, 4.0]] * rows))
     equal(f(scale=3, x=np.ones((2, 2), np.float32)), np.full((2, 2), 3.0))
     with pytest.raises(ShapeError, match="expected argument 0 to be TensorSpec"):
         f(np.ones(2, np.float32), 1.0)
@@ -269,8 +269,7 @@ def test_explanation_of_objects_and_surroundings() -> None:
 def test_many_traces_are_one_warning_that_names_the_argument() -> None:
     f = ef.function(lambda x, step: x * step)
     with pytest.warns(CaptureWarning) as caught:
-        for step in range(20):
-            f(X, step)
+        [f(X, step) for step in range(20)]
     assert len(caught) == 1
     text = str(caught[0].message)
     assert "captured 8 times, most often because step changed (7 times)" in text
@@ -296,7 +295,7 @@ def test_callbacks_run_in_every_run_and_in_order() -> None:
         return y
 
     for _ in range(2):
-        equal(f(ef.asarray(10.0)), [-2.0, 1.0, 3.0])
+        equal(f(ef.asarray(10.0)), np.sort(X.numpy()))
     assert seen == [1.0, (11.0, 10.0), 12.0, (22.0, 10.0)]
 
 

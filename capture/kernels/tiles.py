@@ -34,7 +34,7 @@ _IMAGES = """
     line = columns * folded
     ring = np.empty({size} * line, np.float32)
     down_first = np.empty({points} * line, np.float32)
-    tile = np.empty({points} * {lanes}, np.float32)
+    tile = np.empty({points} * {long}, np.float32)
     filled = 0
     for part in range(start, stop):
         mosaic, i = part // grid_rows, part % grid_rows
@@ -65,8 +65,11 @@ _IMAGES = """
 {offsets}
         for place in range(0, line, {long}):
             place = min(place, line - {long})
-            for lane in range(place, place + {long}):
+            for lane in range({long}):
 {down}
+            for i in range({points}):
+                for lane in range({long}):
+                    down_first[i * line + place + lane] = tile[i * {long} + lane]
         for j in range(grid_columns):
             number = (part * grid_columns + j) * folded
             for first in range(0, folded, {lanes}):
@@ -255,7 +258,7 @@ def load(kind: str, matrix: tuple[tuple[float, ...], ...], step: int = 0) -> Any
     parts = {}
     if kind == "images":
         parts["offsets"] = "\n".join(f"        r{i} = (part % grid_rows * {step} + {i}) % {size} * line" for i in range(size))
-        parts["down"] = _line(square, lambda i: f"ring[r{i} + lane]", lambda i: f"down_first[{i} * line + lane]", 16)
+        parts["down"] = _line(square, lambda i: f"ring[r{i} + place + lane]", lambda i: f"tile[{i * long} + lane]", 16)
         parts["across"] = _line(square, lambda i: f"down_first[corner + {i} * folded + lane]", lambda i: f"tile[{i*lanes} + lane]", 24)
     elif kind == "results":
         parts["down"] = _line(square, lambda i: f"x[{i * points} + k, begin + lane]", lambda i: f"half[{i * points * long} + k * {long} + lane]", 20)

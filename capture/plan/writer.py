@@ -154,6 +154,7 @@ class Writer:
         elif node.op is CALLBACK:
             called = f"call_back({self._global('node', node)}, [{self._inputs(node)}])"
             self._bind(step, called, several=True)
+            self._kinds.update(dict.fromkeys(node.outputs, "new"))
         elif step.form == "out":
             self._out(position, step)
         else:
