@@ -1,1 +1,25 @@
-"""Capture: functions into static dataflow graphs. It plugs into `eagerflow.core.interpret`."""
+"""Capture: Python functions into static dataflow graphs, and what runs them.
+
+`eagerflow.function` is where it begins; `docs/explanation/graphs-and-plans.md` tells how the parts work together.
+"""
+
+from eagerflow.capture.concrete import ConcreteFunction
+from eagerflow.capture.graph import Graph, Node, Value
+from eagerflow.capture.interpreter import run_graph
+from eagerflow.capture.passes import PASSES, optimize
+from eagerflow.capture.plan import Memory
+from eagerflow.capture.profile import Profile
+from eagerflow.capture.verifier import verify
+
+__all__ = [
+    "PASSES",
+    "ConcreteFunction",
+    "Graph",
+    "Memory",
+    "Node",
+    "Profile",
+    "Value",
+    "optimize",
+    "run_graph",
+    "verify",
+]

@@ -43,8 +43,6 @@ def py_function(function: Callable[..., Any], inputs: Sequence[Any], outputs: An
     ------
     ShapeError, DTypeError
         The function returns something else.
-    GradientError
-        When a gradient would have to pass through it.
 
     Examples
     --------

@@ -83,13 +83,12 @@ class ConcreteFunction:
         reason: str | None = self.graph.guards.failed(lengths)
         return reason
 
-    def run_quick(self, arrays: list[Any], args: tuple[Any, ...]) -> Any:
-        """Run the graph on positional arguments that are simple, whose arrays are there already: see `quick_key`."""
+    def run_quick(self, tensors: Sequence[Any]) -> Any:
+        """Run the graph on Tensors and NumPy arrays: see `quick_key`."""
         if active.get():
-            given = [x for x in args if type(x) is Tensor or type(x) is np.ndarray]
-            tensors = [x if type(x) is Tensor else wrap(x, CPU0) for x in given]
-            return self.run(tensors, [i for i, x in enumerate(given) if type(x) is np.ndarray])
-        return self._run(arrays)
+            lent = [i for i, x in enumerate(tensors) if type(x) is not Tensor]
+            return self.run([wrap(x, CPU0) if type(x) is not Tensor else x for x in tensors], lent)
+        return self._run([x._held if type(x) is Tensor else x for x in tensors])
 
     def _run(self, arrays: list[Any]) -> Any:
         if self._hidden:

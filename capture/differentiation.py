@@ -33,12 +33,19 @@ class Differentiated:
         self.positions = positions
         self.variables = list(variables)
         joint = _Joint(graph, positions, self.variables)
+        joint.variables = self.variables
         self._joint = joint
         self.targets = joint.targets  # which outputs have a gradient
         self.reached = joint.reached  # which sources do
-        forward, backward, self._kept = split(joint)
+        forward, backward, self._kept, self._drawn = split(joint)
         self.forward = Executable(forward)
         self.backward = Executable(backward)
+        # Arguments are kept as they are, where gradients need them.
+        slots = {value: i for i, value in enumerate(joint.inputs)}
+        self._given = [slots.get(value) for value in self._kept]
+        self._needed = _needed_again(joint)
+        self._needs = [value.node in self._needed for value in joint.inputs]
+        self._symbolic = any(type(side) is not int for value in joint.inputs for side in value.shape)
 
     def run(self, inputs: Sequence[Tensor], records: tuple[Record | None, ...]) -> list[Tensor]:
         """Run forward on plain arrays, and record the call under the records of the followed inputs and Variables."""
@@ -46,56 +53,61 @@ class Differentiated:
         values = [variable._value._held for variable in self.variables]
         arrays = [x._held for x in inputs]
         made = self.forward.run(arrays)
-        joint = self._joint
         count = len(self.captured.outputs)
         results = [wrap(a, v.device) for a, v in zip(made[:count], self.captured.outputs, strict=True)]
         followed = [results[i] for i in self.targets]
         if not followed or not any(self.reached):
             return results
         likes = [(r.shape, r.dtype, r.device) for r in followed]
+        device = followed[0].device
+        lengths = _lengths(self._joint.inputs, arrays) if self._symbolic else {}
+        rest = iter(made[count:])
+        kept = [next(rest) if slot is None else arrays[slot] for slot in self._given]
+        arguments = [array if needed else None for array, needed in zip(arrays, self._needs, strict=True)]
 
         def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
             weights = [weight_of(item, like) for item, like in zip(g, likes, strict=True)]
             if tracked or any(type(weight) is not Tensor for weight in weights):
-                found = self._again(record, weights, arrays)
+                found = self._again(record, weights, lengths)
             else:
-                kept: list[Any] = record.saved[-1]
-                device = followed[0].device
-                lengths = _lengths(joint.inputs, arrays)
-                given = [*kept, *[w._held for w in weights]]
+                given = [*record.saved[-1][0], *[w._held for w in weights]]
                 found = [wrap(a, device) for a in self.backward.run(given, lengths)]
-            rest = iter(found)
-            every = [next(rest) if reached else None for reached in self.reached]
+            each = iter(found)
+            every = [next(each) if reached else None for reached in self.reached]
             return [_zero_or_linear(item, parent) for item, parent in zip(every, record.parents, strict=True)]
 
         op: Any = CallOp(self.captured.name, gradients)
-        saved = (*[arrays[i] for i in self.positions], *values, made[count:])
-        record = attach_call(op, records, saved, followed, followed[0].device)
+        saved = (*[arguments[i] for i in self.positions], *values, (kept, list(rest), arguments))
+        del arrays, made, inputs, kept, arguments, values  # the record has what is needed, and lets go of it in time
+        record = attach_call(op, records, saved, followed, device)
         handles = iter(outputs_of(record, followed))
         return [next(handles) if i in self.targets else r for i, r in enumerate(results)]
 
-    def _again(self, record: Record, weights: list[Tensor], arrays: list[Any]) -> list[Tensor]:
+    def _again(self, record: Record, weights: list[Tensor], lengths: dict[str, int]) -> list[Tensor]:
         """Compute the gradients out of ops on Tensors, for tapes that follow them; what is kept depends on inputs."""
         joint = self._joint
+        _, drawn, arguments = record.saved[-1]
         found: dict[Value, Any] = {}
-        for value, array in zip(joint.inputs, arrays, strict=True):
-            found[value] = wrap(array, value.device)
+        for value, array in zip(joint.inputs, arguments, strict=True):
+            if array is not None:
+                found[value] = wrap(array, value.device)
         for slot, position in enumerate(self.positions):
-            found[joint.inputs[position]] = restore(record, slot)
+            if arguments[position] is not None:
+                found[joint.inputs[position]] = restore(record, slot)
         first = len(self.positions)
         reads = {id(v): restore(record, first + i) for i, v in enumerate(self.variables)}
         found.update(zip(joint.weights, weights, strict=True))
-        effects = {value for value in self._kept if value.node.op in (READ, CALLBACK) or value.node.effects == "random"}
-        for value, array in zip(self._kept, record.saved[-1], strict=True):
-            if value in effects and id(value.node.attrs.get("variable")) not in reads:
-                found[value] = wrap(array, value.device)
-        lengths = _lengths(joint.inputs, arrays)
-        needed = needed_for(joint.gradients)
+        # What was drawn, read and called is not drawn, read and called again.
+        for value, array in zip(self._drawn, drawn, strict=True):
+            found[value] = wrap(array, value.device)
         for node in joint.nodes:
-            if node not in needed or all(value in found for value in node.outputs):
+            if node not in self._needed or all(value in found for value in node.outputs):
                 continue
             if node.op is READ:
-                found[node.outputs[0]] = reads[id(node.attrs["variable"])]
+                leaf = reads[id(node.attrs["variable"])]
+                assigned = joint.assigned.get(node)
+                # A Variable has one place on a tape, whatever is assigned to it.
+                found[node.outputs[0]] = leaf if assigned is None else alias(found[assigned], leaf._rec)
                 continue
             replay(node, found, lengths)
         return [found[value] for value in joint.gradients]
@@ -161,6 +173,7 @@ class _Joint:
             self.outputs = [trace.value(alias(y)) for y in outputs]
             self.weights = [trace.value(w) for w in weights]
         self.nodes = trace.nodes
+        self.assigned = _assigned(trace.nodes)
         self.inputs = [trace.value(alias(found[value])) for value in graph.inputs]
         self.name = graph.name
         self.draws = graph.draws
@@ -210,8 +223,45 @@ def needed_for(values: Iterable[Value], stop: Any = ()) -> set[Node]:
     return needed
 
 
-def split(joint: Any) -> tuple[Graph, Graph, list[Value]]:
-    """Cut a joint graph in two, and return the values that pass between.
+def _assigned(nodes: Iterable[Node]) -> dict[Node, Value]:
+    """Return for reads that come after an assignment what was assigned."""
+    found: dict[Node, Value] = {}
+    now: dict[int, Value] = {}
+    for node in nodes:
+        if node.op is CALLBACK:
+            now.clear()
+        elif node.op is ASSIGN:
+            now[id(node.attrs["variable"])] = node.inputs[0]
+        elif node.op is READ and id(node.attrs["variable"]) in now:
+            found[node] = now[id(node.attrs["variable"])]
+    return found
+
+
+def _is_drawn(node: Node, joint: Any) -> bool:
+    """Tell whether a node gives what it gave only once: draws, callbacks, and state that no tape follows."""
+    if node.op is READ:
+        return not any(node.attrs["variable"] is v for v in joint.variables)
+    return node.effects == "random" or node.op is CALLBACK
+
+
+def _needed_again(joint: Any) -> set[Node]:
+    """Return the nodes that gradients are computed with out of arguments, Variables and what was drawn."""
+    needed: set[Node] = set()
+    stack = [value.node for value in joint.gradients]
+    while stack:
+        node = stack.pop()
+        if node in needed:
+            continue
+        needed.add(node)
+        if node in joint.assigned:
+            stack.append(joint.assigned[node].node)
+        if not _is_drawn(node, joint):
+            stack.extend([value.node for value in node.values])
+    return needed
+
+
+def split(joint: Any) -> tuple[Graph, Graph, list[Value], list[Value]]:
+    """Cut a joint graph in two, and return the values that pass between, and those that only higher orders need.
 
     What depends on the gradients of the outputs goes backward. So does what only the backward half needs, if that
     keeps no more than is kept anyway: its inputs are inputs or outputs of the function, or kept already.
@@ -223,7 +273,8 @@ def split(joint: Any) -> tuple[Graph, Graph, list[Value]]:
     for_gradients = needed_for(joint.gradients)
     # What is assigned or handed to Python is needed as what is returned is.
     for_outputs = needed_for([*joint.outputs, *[value for n in joint.nodes if _acts(n) for value in n.values]])
-    early = [n for n in joint.nodes if n not in late and (n in for_outputs or n in for_gradients or _acts(n))]
+    given = {value.node for value in joint.inputs}  # also what nothing uses
+    early = [n for n in joint.nodes if n in given or (n not in late and (n in for_outputs or n in for_gradients or _acts(n)))]
     free = set(joint.inputs) | set(joint.outputs)
     free |= {n.outputs[0] for n in early if n.op is READ}
     free |= {value for n in joint.nodes if n in late and n in for_gradients for value in n.values}
@@ -246,10 +297,12 @@ def split(joint: Any) -> tuple[Graph, Graph, list[Value]]:
     crossing = [value for n in backward for value in n.values if value.node not in inside]
     crossing += [value for value in joint.gradients if value.node not in inside]
     kept = list(dict.fromkeys(crossing))
+    drawn = [value for n in early if _is_drawn(n, joint) and n in _needed_again(joint) for value in n.outputs]
     forward_nodes = [n for n in early if n not in moved]
-    forward = Graph(joint.name, joint.inputs, [*joint.outputs, *kept], forward_nodes, joint.draws, joint.guards)
+    outputs = [*joint.outputs, *[value for value in kept if value not in joint.inputs], *drawn]
+    forward = Graph(joint.name, joint.inputs, outputs, forward_nodes, joint.draws, joint.guards)
     nodes = [n for n in joint.nodes if n in inside and n.op is not PARAMETER]
-    return forward, extracted(f"{joint.name} (gradient)", nodes, [*kept, *joint.weights], joint.gradients), kept
+    return forward, extracted(f"{joint.name} (gradient)", nodes, [*kept, *joint.weights], joint.gradients), kept, drawn
 
 
 def _acts(node: Node) -> bool:

@@ -21,6 +21,7 @@ from eagerflow.capture.trace import NotCapturable
 from eagerflow.capture.tracing import Tracing
 from eagerflow.capture.walk import SIMPLE
 from eagerflow.capture.watching import Outside
+from eagerflow.core import Tensor
 from eagerflow.core.explain import describe, user_line
 from eagerflow.core.traced import capturing
 from eagerflow.errors import ArgumentError, CaptureError
@@ -59,7 +60,7 @@ class Function:
         self._signature = _signature(python_function)
         parameters = [] if self._signature is None else list(self._signature.parameters.values())[owner is not None :]
         self._names = [p.name for p in parameters]
-        self._least = _least(parameters) if input_signature is None else None
+        self._least = _least(parameters)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Function:
         if instance is None:
@@ -82,20 +83,20 @@ class Function:
             return self._inside(args, kwargs)
         now = self._now
         key = None
-        if now is not None and not kwargs and now[0].holds() and self._least is not None and len(args) >= self._least:
-            arrays: list[Any] = []
-            key = quick_key(args, arrays)
+        if now is not None and len(args) >= self._least and now[0].holds():
+            tensors: list[Any] = []
+            key = quick_key(args, kwargs, tensors)
             concrete = now[1].quick.get(key)
-            if concrete is not None:
-                return concrete.run_quick(arrays, args)
+            if concrete is not None and not (now[0].tensors and now[0].is_followed()):
+                return concrete.run_quick(tensors)
         call = self._call(args, kwargs)
-        if call.traced:
-            return self._python(*args, **kwargs)  # vmap and forward mode follow what the function does
-        concrete = self._find(call)
+        if call.traced or self._look()[0].is_followed():
+            return self._python(*args, **kwargs)  # whatever is around follows what the function does
+        if self._input_signature is not None and not all(type(x) is Tensor for x in args):
+            key = None  # others were converted
+        concrete = self._find(call, key)
         if concrete is None:
             return self._python(*args, **kwargs)
-        if key is not None and self._now is not None:
-            self._now[1].quick[key] = concrete
         return concrete.run(call.tensors(), call.lent)
 
     def _inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -148,12 +149,17 @@ class Function:
             now = self._now = (outside, self._tables.setdefault(outside.key, Table()))
         return now
 
-    def _find(self, call: Call) -> ConcreteFunction | None:
-        """Return the concrete function for a call, and capture it if there is none; None if that cannot be."""
+    def _find(self, call: Call, key: Any = None) -> ConcreteFunction | None:
+        """Return the concrete function for a call, and capture it if there is none; None if that cannot be.
+
+        It serves calls with this quick key from now on.
+        """
         with self._lock:
             table = self._look()[1]
             found, refused = table.find(call)
             if found is not None:
+                if key is not None:
+                    table.quick[key] = found
                 return found
             keys = call.keys
             if self._input_signature is not None:
@@ -265,7 +271,7 @@ class Function:
     def _is_named(self) -> bool:
         """Tell whether its name leads to it, as that of a decorated function does."""
         found: Any = sys.modules.get(self.__module__)
-        for name in self.__qualname__.split("."):
+        for name in vars(self).get("__qualname__", "").split("."):
             found = getattr(found, name, None)
         return found is self
 
@@ -275,7 +281,7 @@ class Function:
 
     def __reduce__(self) -> Any:
         if self._is_named():
-            return self.__qualname__  # pickle finds it by its name, as it finds functions
+            return vars(self)["__qualname__"]  # pickle finds it by its name, as it finds functions
         return _restore, (self.python_function, self._input_signature, self._reduce_retracing)
 
 
@@ -297,21 +303,16 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
         return None
 
 
-def _least(parameters: list[inspect.Parameter]) -> int | None:
+def _least(parameters: list[inspect.Parameter]) -> int:
     """Return how many positional arguments say all there is to say: what is left out is a number or a text."""
     least = 0
     for position, parameter in enumerate(parameters):
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        simple = isinstance(parameter.default, SIMPLE)
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            if not simple:
-                return None
-        elif not simple:
-            least = position + 1
+        if parameter.default is not parameter.empty and not isinstance(parameter.default, SIMPLE):
+            least = _NEVER if parameter.kind is parameter.KEYWORD_ONLY else max(least, position + 1)
     return least
 
 
+_NEVER = 1 << 30
 _SEVERAL_TIMES = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import optree
 
 from eagerflow import devices
 from eagerflow.capture.walk import SIMPLE, Walk, key_of
+from eagerflow.capture.watching import are_followed
 from eagerflow.core import ArrayMethods, Tensor, Variable, convert, default_dtype, is_inexact
 from eagerflow.core.dims import Guards, symbol
 from eagerflow.core.explain import describe, user_line
@@ -155,14 +157,20 @@ class ValueKey:
         Per path what an object is made of, for explanations; empty for numbers, texts and the like.
     symbols : list of str
         Where in it are Tensors of a capture.
+    tensors : list of Tensor
+        The Tensors in it.
+    streams : list
+        What in it gives something else each time it is asked: see `Walk.consumed`.
     """
 
-    __slots__ = ("_key", "parts", "symbols", "value")
+    __slots__ = ("_key", "parts", "streams", "symbols", "tensors", "value")
 
     def __init__(self, value: Any, path: str = "", names: frozenset[str] = frozenset()) -> None:
         self.value = value
         self.parts: dict[str, tuple[Any, Any]] = {}
         self.symbols: list[str] = []
+        self.tensors: list[Tensor] = []
+        self.streams: list[tuple[str, Any, Any]] = []
         if isinstance(value, SIMPLE):
             self._key: Any = key_of(value)
             return
@@ -176,6 +184,8 @@ class ValueKey:
         walk = Walk.to_the_end(lambda walk: walk.look(path, value), names)
         self.parts = walk.found
         self.symbols = walk.symbols
+        self.tensors = walk.tensors
+        self.streams = walk.consumed
         self._key = walk.key
 
     def __eq__(self, other: object) -> bool:
@@ -242,13 +252,11 @@ class Call:
         A key for each leaf.
     lent : set of int
         Which of the Tensors see memory of others.
-    paths : list of str
-        Where each leaf is, as code: ``batch['x']``.
     traced : bool
         Whether a transformation outside follows one of them.
     """
 
-    __slots__ = ("keys", "leaves", "lent", "orders", "parameters", "paths", "structure", "traced")
+    __slots__ = ("_paths", "keys", "leaves", "lent", "orders", "parameters", "structure", "traced")
 
     def __init__(
         self,
@@ -270,7 +278,7 @@ class Call:
         self.leaves: list[Any] = leaves
         self.orders = tuple(orders)
         self.parameters = parameters
-        self.paths = _paths(self.structure, parameters)
+        self._paths: list[str] | None = None
         self.traced = False
         self.lent: set[int] = set()
         count = 0
@@ -290,15 +298,25 @@ class Call:
                 keys.append(TensorKey(tensor._held.shape, tensor._held.dtype, tensor._device))
             elif kind is TensorSpec:
                 keys.append(TensorKey(x.shape, x.dtype, x.device))
-            elif isinstance(x, Iterator) and not hasattr(x, "read"):
+            elif isinstance(x, Iterator) and not isinstance(x, io.IOBase):
                 raise CaptureError(
                     f"{what}: {self.paths[position]} is a {kind.__name__}, which gives its items only once, while the "
                     f"function is captured; pass a list or a tuple\n  at {user_line()}"
                 )
             else:
-                keys.append(ValueKey(x, self.paths[position], names))
+                simple = isinstance(x, SIMPLE)
+                key = ValueKey(x) if simple else ValueKey(x, self.paths[position], names)
+                self.traced = self.traced or are_followed(key.tensors)
+                keys.append(key)
             count += type(keys[-1]) is TensorKey
         self.keys = tuple(keys)
+
+    @property
+    def paths(self) -> list[str]:
+        """Where each leaf is, as code: ``batch['x']``."""
+        if self._paths is None:
+            self._paths = _paths(self.structure, self.parameters)
+        return self._paths
 
     def key(self) -> tuple[Any, ...]:
         """Return what decides which trace serves the call."""
@@ -322,34 +340,54 @@ def surroundings() -> tuple[Any, Any]:
     return default_dtype(), current()
 
 
-def quick_key(args: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...] | None:
-    """Return a key of simple positional arguments, and put the arrays among them into `arrays`; None for others.
+def quick_key(args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Any]) -> tuple[Any, ...] | None:
+    """Return a key of simple arguments, and put the Tensors and arrays among them into `tensors`; None for others.
 
     It says what `Call` and its keys say, in much less time.
     """
-    device = current()
-    key: list[Any] = [default_dtype(), device]
+    key: list[Any] = [default_dtype(), current()]
     for x in args:
-        kind = type(x)
-        if kind is Tensor:
+        if type(x) is Tensor:
             array = x._held
-            arrays.append(array)
+            tensors.append(x)
             key += (array.shape, array.dtype, x._device)
-        elif kind is np.ndarray and device is CPU0:
-            arrays.append(x)
-            key += ("array", x.shape, x.dtype)
-        elif kind is float:
-            key += (kind, x.hex())
-        elif kind in _QUICK:
-            key += (kind, x)
-        elif kind is Variable:
-            key += (kind, id(x))
-        else:
+        elif not _add_quickly(x, key, tensors):
             return None
+    for name, x in kwargs.items():
+        if type(x) not in _QUICK:
+            return None  # arrays by keyword: which comes first is for the signature to say
+        key += (name, type(x), x)
     return tuple(key)
 
 
-_QUICK = frozenset((int, bool, str, type(None)))
+def _add_quickly(x: Any, key: list[Any], tensors: list[Any]) -> bool:
+    """Add what decides about one argument to a key; False where it takes more than this."""
+    kind = type(x)
+    if kind is Tensor:
+        array = x._held
+        tensors.append(x)
+        key += (array.shape, array.dtype, x._device)
+    elif kind is np.ndarray and key[1] is CPU0:
+        tensors.append(x)
+        key += ("array", x.shape, x.dtype)
+    elif kind is float:
+        key += (kind, x.hex())
+    elif kind in _QUICK:
+        key += (kind, x)
+    elif kind is Variable:
+        key += (kind, id(x))
+    elif kind is tuple or kind is list:
+        key += (kind, len(x))
+        return all(_add_quickly(item, key, tensors) for item in x)
+    elif kind is dict and all(type(name) is str for name in x):
+        key += (kind, *x, len(x))
+        return all(_add_quickly(x[name], key, tensors) for name in sorted(x))  # as optree has the leaves
+    else:
+        return False
+    return True
+
+
+_QUICK = frozenset((int, bool, str, type(None)))  # types whose values can be compared as they are
 
 
 def _is_array(x: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,9 @@ import optree
 
 from eagerflow.capture.code import line_of, shown, users_line, warn
 from eagerflow.capture.concrete import ConcreteFunction, Result
+from eagerflow.capture.graph import PARAMETER
 from eagerflow.capture.signature import Call, TensorKey, ValueKey, specs_for
+from eagerflow.capture.symbol import Symbol
 from eagerflow.capture.trace import Trace
 from eagerflow.capture.watching import Outside
 from eagerflow.core import ArrayMethods, Tensor, Variable
@@ -126,16 +129,27 @@ class Tracing:
             pairs = zip(call.paths, call.keys, now.leaves, now.keys, strict=True)
             changed = [path for path, key, x, later in pairs if not _is_as_before(key, x, later)]
             if not changed:
+                self._warn_of_assignments(before, now.leaves)
                 return
             path = changed[0]
         else:
             path = _first_difference(call, now)
         raise self._once_only(f"changes {path or 'an argument'} in place", "return what it makes", before, path)
 
+    def _warn_of_assignments(self, before: Outside, leaves: Sequence[Any]) -> None:
+        """Warn if the function assigns to a Tensor among its arguments, which eager code would do to the caller's."""
+        for path, x in zip(self.call.paths, leaves, strict=True):
+            if isinstance(x, Symbol) and (x._held.node.op is not PARAMETER or x._held.node.attrs["name"] != path):
+                warn(
+                    f"{self.name}: the function assigns to its argument {path} in place; a captured function leaves "
+                    f"the caller's as it is. Write x = x + 1 in place of x += 1, x = ef.copy(x) before x[i] = v, and "
+                    f"return what the caller needs\n  at {line_of(before.codes, path) or users_line()}"
+                )
+
     def _check_results(self, found: list[Any], before: Outside) -> None:
         """Raise if it returns what no graph can make anew."""
         for x in found:
-            if isinstance(x, Iterator) and not hasattr(x, "read"):
+            if isinstance(x, Iterator) and not isinstance(x, io.IOBase):
                 code = getattr(x, "gi_code", None)
                 raise self._error(
                     f"the function returns a {type(x).__name__}, which gives its items once; return a list or a tuple",
@@ -150,8 +164,9 @@ class Tracing:
     def _check_after(self, before: Outside, trace: Trace, streams: list[Any]) -> None:
         """Raise if the function changed something outside that no graph can change."""
         after = self.outside()
-        if after.symbols:
-            path = after.symbols[0]
+        leaked = [path for path in after.symbols if path not in before.symbols]
+        if leaked:
+            path = leaked[0]
             raise self._error(
                 f"a Tensor of the captured function was put into {path}, where it stands for nothing when the capture "
                 f"is over; return it, or keep it in a Variable",
@@ -180,7 +195,8 @@ def _is_as_before(key: Any, x: Any, later: Any) -> bool:
     """Tell whether a leaf of the arguments is still what it was when the function was called."""
     if type(key) is TensorKey:
         return isinstance(x, Tensor)  # a handle of the function's own, which may have another value now
-    return bool(key == later)
+    used_up = isinstance(key, ValueKey) and any(state() != before for _, state, before in key.streams)
+    return bool(key == later) and not used_up
 
 
 def _first_difference(call: Call, now: Call) -> str:

@@ -9,6 +9,7 @@ import io
 import operator
 import os
 import random
+import sys
 import time
 import types
 from collections import UserDict, UserList, deque
@@ -53,6 +54,7 @@ class Walk:
         self.blind: list[str] = []
         self.codes: list[types.CodeType] = []
         self.large: list[tuple[str, np.ndarray]] = []
+        self.tensors: list[Tensor] = []
         # What holds as long as nothing changes, as code, and the names in it.
         self.conditions: list[str] = []
         self.space: dict[str, Any] = {}
@@ -113,6 +115,7 @@ class Walk:
         if kind is Tensor:
             self.found[path] = ("Tensor", id(value._held)), f"a Tensor {value.dtype}{list(value.shape)}"
             self._expect(f"{self._name(value)}._held", value._held)
+            self.tensors.append(value)
             return
         if isinstance(value, Variable):
             self.found[path] = ("Variable", id(value)), "a Variable"
@@ -149,6 +152,8 @@ class Walk:
             self._by_identity(path, value)
             if self._is_users(value):
                 self._functions.append((value, f"{path}: "))
+                self._attributes(path, attributes)
+                self._defaults(path, value)
             elif isinstance(inner := getattr(value, "__wrapped__", None), types.FunctionType) and self._is_users(inner):
                 self.look(f"{path}.__wrapped__", inner)
         elif "python_function" in attributes:
@@ -176,6 +181,22 @@ class Walk:
             self.look(path, value.__wrapped__)
         else:
             self._object(path, value)
+
+    def _attributes(self, path: str, attributes: dict[str, Any], whole: bool = False) -> None:
+        """Look at those attributes that are named, or at the whole."""
+        name_of_all = self._name(attributes)
+        self._expect_length(name_of_all, len(attributes))
+        for name in [name for name in attributes if whole or name in self.names]:
+            self._expect(f"{name_of_all}[{name!r}]", attributes[name])
+            self.look(f"{path}.{name}", attributes[name])
+
+    def _defaults(self, path: str, function: types.FunctionType) -> None:
+        """Look at the defaults of a function that is called here or there; those of the captured one are arguments."""
+        for holder in ("__defaults__", "__kwdefaults__"):
+            values = getattr(function, holder)
+            self._expect(f"{self._name(function)}.{holder}", values)
+            if values:
+                self.look(f"{path}.{holder}", values)
 
     def _array(self, path: str, value: np.ndarray) -> None:
         shown = f"an array {value.dtype}{list(value.shape)}"
@@ -221,9 +242,9 @@ class Walk:
             state = functools.partial(_frame, value)
         elif isinstance(value, random.Random):
             state = value.getstate
-        elif hasattr(value, "bit_generator") or type(value).__name__ == "RandomState":
+        elif _is_numpy_stream(value):
             state = functools.partial(_bits, value)
-        elif hasattr(value, "__next__") and not isinstance(value, io.IOBase) and not self._is_users_class(type(value)):
+        elif isinstance(value, Iterator) and not isinstance(value, io.IOBase) and not self._is_users_class(type(value)):
             state = functools.partial(_position, value)
             if operator.length_hint(value, -1) < 0 and "0x" in repr(value):
                 self.blind.append(path)
@@ -244,14 +265,11 @@ class Walk:
             by_value = dataclasses.is_dataclass(value)
             self.found[path] = (kind,) if by_value else (kind, id(value)), f"a {kind.__name__}"
             whole = whole or by_value
-        name_of_all = self._name(attributes)
-        self._expect_length(name_of_all, len(attributes))
-        wanted = [name for name in attributes if whole or name in self.names]
         if whole and hasattr(kind, "training"):
             self.found[f"{path}.training"] = key_of(value.training), value.training
-        for name in wanted:
-            self._expect(f"{name_of_all}[{name!r}]", attributes[name])
-            self.look(f"{path}.{name}", attributes[name])
+        if not whole and kind.__module__.startswith("eagerflow."):
+            return  # what ours hold does not change, or is looked at in every run
+        self._attributes(path, attributes, whole)
         for klass in kind.__mro__:
             slots = vars(klass).get("__slots__", ())
             for name in (slots,) if isinstance(slots, str) else slots:
@@ -311,9 +329,6 @@ class Walk:
             else:
                 self.look(name if not prefix or name not in self.found else f"{prefix}{name}", value)
                 self._clock(name, value, named.attributes)
-        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            if isinstance(value, types.FunctionType) and prefix:
-                self.look(f"{prefix}default", value)
 
     def _module(self, path: str, module: types.ModuleType, named: frozenset[str]) -> None:
         """Look at what is named in a Python module: of the user's, what it has; of others, what reads a clock."""
@@ -378,6 +393,11 @@ def _function_of(value: Any) -> types.FunctionType | None:
 def _frame(generator: Any) -> Any:
     frame = generator.gi_frame
     return None if frame is None else frame.f_lasti
+
+
+def _is_numpy_stream(value: Any) -> bool:
+    numpy_random = sys.modules.get("numpy.random")  # which `import numpy` leaves out
+    return numpy_random is not None and isinstance(value, numpy_random.Generator | numpy_random.RandomState)
 
 
 def _bits(generator: Any) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from eagerflow.capture.walk import Walk
+from eagerflow.core import Tensor
+from eagerflow.core.record import recorders
 
 
 class Outside:
@@ -45,6 +47,7 @@ class Outside:
         self.blind = walk.blind
         self.codes = walk.codes
         self.large = walk.large
+        self.tensors = walk.tensors
         # What the conditions name is kept, so that nothing else gets its id.
         space = {**walk.space, "same": operator.is_, "is_empty": _is_empty}
         exec(_compiled("\n         and ".join(walk.conditions) or "True"), space)
@@ -57,6 +60,10 @@ class Outside:
         except (KeyError, AttributeError, ValueError, RuntimeError):  # something is gone, or changes just now
             return False
 
+    def is_followed(self) -> bool:
+        """Tell whether an open tape follows one of the Tensors: a graph has them as constants."""
+        return are_followed(self.tensors)
+
     def differences(self, later: Outside) -> list[str]:
         """Return the names of what is not as it was."""
         names = dict.fromkeys([*self.found, *later.found])
@@ -68,6 +75,11 @@ class Outside:
     def used_up(self) -> list[str]:
         """Return the names of generators, iterators and random streams that gave something since."""
         return [name for name, state, before in self.consumed if state() != before]
+
+
+def are_followed(tensors: Iterable[Tensor]) -> bool:
+    """Tell whether an open tape follows one of some Tensors."""
+    return any(t._rec is not None and any(tape.recording for tape in recorders(t._rec.tape)) for t in tensors)
 
 
 @functools.lru_cache(maxsize=512)

@@ -15,9 +15,9 @@ import eagerflow as ef
 from eagerflow.capture import kernels
 from eagerflow.capture.graph import ASSIGN, FUSED, PARAMETER, Graph, Node, Value
 from eagerflow.capture.interpreter import run_graph
-from eagerflow.capture.kernels import threads
+from eagerflow.capture.kernels import schedule, threads
 from eagerflow.capture.kernels.kernel import LARGE, written
-from eagerflow.capture.passes import fuse
+from eagerflow.capture.passes import fuse, lower
 from eagerflow.core.dims import Guards, symbol
 from eagerflow.core.spec import Spec
 from eagerflow.devices import CPU0
@@ -189,9 +189,11 @@ def _step(draw: st.DrawFn, b: Build, values: list[Value], full: tuple[int, ...])
         return b.positive(x) if x.dtype.kind != "b" else b.logical_not(x)
 
 
-@given(programs())
-def test_random_programs(program: tuple[Graph, list[np.ndarray]]) -> None:
-    _same_when_fused(interpreted, program)
+@given(programs(), st.sampled_from((0.0, schedule.CHEAP, 1e9)))
+def test_random_programs(program: tuple[Graph, list[np.ndarray]], cheap: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "CHEAP", cheap)  # what later passes need is kept, or all is computed again
+        _same_when_fused(interpreted, program)
 
 
 @compiled
@@ -418,6 +420,29 @@ def _of_small_integers(x: Value) -> np.ndarray:
     return np.ascontiguousarray(found.astype(x.dtype))
 
 
+@compiled
+def test_what_the_compiler_finds_to_be_constant_overwrites_nothing_that_is_read() -> None:
+    b = Build()
+    x, y = b.input((64,), np.dtype(bool)), b.input((), np.dtype(bool))
+    constant = b.less(b.logical_or(x, y), y)
+    assert not any(0 in allowed for allowed in kernel_of(b.graph(constant, b.logical_not(x))).may_overwrite)
+    b = Build()
+    assert all(kernel_of(b.graph(*adam(b, *[b.input((9,)) for _ in range(4)]))).may_overwrite)
+
+
+def test_values_that_are_used_twice_over_and_over() -> None:
+    b = Build()
+    x = y = b.input((8, 8))
+    for _ in range(40):
+        y = b.multiply(y, y)
+    total = b.rows("sum", y)
+    for _ in range(40):
+        y = b.add(y, y)
+    source = written(b.graph(b.multiply(y, total), b.add(x, 1.0)))
+    assert source is not None
+    assert source.text.count(" * ") < 100
+
+
 # What becomes a group.
 
 
@@ -577,3 +602,56 @@ def test_one_update_of_many_parameters() -> None:
     found[0].call_many(arguments)
     for a, c in zip(made, wanted, strict=True):
         same(a, c)
+
+
+# Lowering.
+
+
+def _lowerable(b: Build, name: str, shape: tuple[Any, ...], axis: tuple[int, ...]) -> Value:
+    value: Value = getattr(b, name)(b.input(shape), axis=axis)
+    return value
+
+
+@compiled
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_what_is_lowered_becomes_one_kernel_with_its_neighbours(name: str) -> None:
+    b = Build()
+    x, bias = b.input((6, 50)), b.input((50,))
+    graph = b.graph(b.multiply(getattr(b, name)(b.add(x, bias), axis=(1,)), 2.0))
+    made = fuse.run(lower.run(graph))
+    assert [node.op.name for node in made.nodes] == ["parameter", "parameter", "fused"]
+    arrays = [numbers((6, 50), 1), numbers((50,), 2)]
+    close(run_graph(made, arrays), run_graph(graph, arrays))
+    close(run_fused(made, arrays), run_graph(graph, arrays))
+    assert {node.line for node in lower.run(graph).nodes if node.op.name == "exp"} == {"line 3"}
+
+
+@compiled
+def test_a_normalization_and_its_gradient_are_lowered() -> None:
+    n = symbol("N", 8, Guards())
+    for shape in ((8, 64), (n, 64)):
+        b = Build()
+        x, g = b.input(shape), b.input(shape)
+        op = OPS["standardize"]
+        specs = op.infer(x.spec, axis=(1,), eps=1e-5)
+        b.nodes.append(Node(op, (x,), {"axis": (1,), "eps": 1e-5}, [(spec, CPU0) for spec in specs]))
+        value, _, variance = b.nodes[-1].outputs
+        graph = b.graph(value, b.standardize_gradient(g, value, variance, axis=(1,), eps=1e-5))
+        made = fuse.run(lower.run(graph))
+        assert [node.op.name for node in made.nodes] == ["parameter", "parameter", "fused"]
+        arrays = [numbers((8, 64), 1), numbers((8, 64), 2)]
+        close(run_graph(made, arrays), run_graph(graph, arrays), 1e-5)
+
+
+@compiled
+def test_what_would_not_be_one_kernel_is_not_lowered() -> None:
+    b = Build()
+    graph = b.graph(_lowerable(b, "softmax", (3, 4, 5), (1,)))
+    assert [node.op.name for node in lower.run(graph).nodes] == ["parameter", "softmax"]
+
+
+def test_nothing_is_lowered_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lower, "available", lambda: False)
+    b = Build()
+    graph = b.graph(_lowerable(b, "softmax", (3, 4), (1,)))
+    assert lower.run(graph) is graph

@@ -34,9 +34,9 @@ SPACES = {
 }
 # They take functions, not arrays, or change how eagerflow works; their errors have tests of their own.
 OTHERS = {
-    "check_grads", "checkpoint", "custom_fixed_point", "custom_gradient", "custom_root", "device", "grad", "hessian",
-    "hvp", "jacobian", "jvp", "linearize", "load_weights", "save_weights", "set_default_dtype", "value_and_grad",
-    "vjp", "vmap",
+    "check_grads", "checkpoint", "custom_fixed_point", "custom_gradient", "custom_root", "device", "function", "grad",
+    "hessian", "hvp", "jacobian", "jvp", "linearize", "load_weights", "print", "py_function", "save_weights",
+    "set_default_dtype", "value_and_grad", "vjp", "vmap",
 }  # fmt: skip
 ODD = [
     "np.ones((2, 3))", "np.ones(3)", "np.ones(())", "np.ones(0)", "np.ones((2, 0, 3))", "np.ones((1, 1, 1, 1))",

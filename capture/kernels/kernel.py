@@ -236,9 +236,7 @@ def _overwritable(schedule: Schedule) -> tuple[frozenset[int], ...]:
                 read = last[i]
                 if read is None or given.dtype.itemsize != x.dtype.itemsize:
                     continue
-                # In the pass that stores it only what it is made of: the compiler takes for granted that arrays do not
-                # overlap, and may store before it reads what the result does not depend on.
-                if read < schedule.level[x] or (read == schedule.level[x] and schedule.made_of(x, i)):
+                if read < schedule.level[x] or (read == schedule.level[x] and schedule.overwritable(x, i)):
                     allowed.add(i)
         found.append(frozenset(allowed))
     return tuple(found)

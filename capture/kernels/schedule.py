@@ -159,15 +159,17 @@ class Schedule:
             and (self.layout(node) == "row" and (node not in self.reductions or self._of_rows(node)))
         ]
 
-    def _cost(self, x: Value) -> tuple[float, int]:
-        """Return what it costs to compute a value again: operations and loads."""
+    def _cost(self, x: Value, seen: set[Value]) -> tuple[float, int]:
+        """Return what it costs to compute a value again: operations and loads, beside those seen."""
+        if x in seen:
+            return 0.0, 0
+        seen.add(x)
         if self.given(x) or x in self.stored or x in self.kept:
             return 0.0, 1
         if self.space.layout(x) != "full":
             return 0.0, 0
-        node = x.node
-        parts = [self._cost(item) for item in node.values]
-        own = unit_cost(node) if self.space.kind(node) == "elementwise" else 0.0
+        parts = [self._cost(item, seen) for item in x.node.values]
+        own = unit_cost(x.node) if self.space.kind(x.node) == "elementwise" else 0.0
         return own + sum(part[0] for part in parts), sum(part[1] for part in parts)
 
     def _keep(self) -> None:
@@ -184,7 +186,7 @@ class Schedule:
         if self.level[x] < level:
             if x in self.stored or x in self.kept:
                 return
-            cost, loads = self._cost(x)
+            cost, loads = self._cost(x, set())
             if cost > CHEAP or loads > LOADS:
                 self.kept.append(x)
                 return
@@ -208,11 +210,33 @@ class Schedule:
             last = level if found else last
         return last
 
-    def made_of(self, x: Value, index: int) -> bool:
-        """Tell whether the pass that stores a value reads an input for it."""
+    def overwritable(self, x: Value, index: int) -> bool:
+        """Tell whether a value may be stored over an input that the same pass reads.
+
+        The compiler takes for granted that arrays do not overlap. It stores what it finds to be constant before it
+        reads anything. So nothing else may read the input, or the value has to depend on it for sure: by arithmetic of
+        floating-point numbers, which it does not simplify away as it does that of integers and booleans.
+        """
+        level = self.level[x]
+        readers = [node for node in self.at(level) if self._reads_input(node, level, index)]
+        if not any(node.outputs[0] is x for node in readers):
+            return False
+        return len(readers) == 1 or self._floating(x.node, level, set())
+
+    def _reads_input(self, node: Node, level: int, index: int) -> bool:
         reads: list[Use] = []
-        self._reads(x.node, self.level[x], reads, set())
+        self._reads(node, level, reads, set())
         return any(use.index == index for use in reads)
+
+    def _floating(self, node: Node, level: int, seen: set[Value]) -> bool:
+        """Tell whether all that a pass computes for a node is in floating point."""
+        own = [x for x in node.values if self.given(x) or self.space.layout(x) == "full"]
+        if any(x.dtype.kind != "f" for x in (*own, *node.outputs)):
+            return False
+        stored = {x for x in own if self.given(x) or (self.level[x] < level and (x in self.stored or x in self.kept))}
+        new = {x for x in own if x not in stored and x not in seen}
+        seen |= new
+        return all(self._floating(x.node, level, seen) for x in new)
 
     def _reads(self, node: Node, level: int, reads: list[Use], seen: set[Value]) -> None:
         """Collect what computing a node in a pass reads."""

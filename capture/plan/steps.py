@@ -6,6 +6,7 @@ from typing import Any
 
 from eagerflow.capture.graph import FUSED, PARAMETER, Graph, Node, Special, Value
 from eagerflow.capture.kernels import compile as compile_kernel
+from eagerflow.capture.kernels.images import accelerated
 from eagerflow.core.dims import evaluate
 from eagerflow.core.spec import Spec
 from eagerflow.devices import CPU0
@@ -46,13 +47,19 @@ class Step:
         if kernel is not None:
             self.form, self.call, self.may_overwrite = "out", kernel.call, kernel.may_overwrite
         elif not isinstance(node.op, Special):
-            self._op(node)
+            self._op(node, lengths)
 
-    def _op(self, node: Node) -> None:
+    def _op(self, node: Node, lengths: dict[str, int]) -> None:
         op = node.op
         home = device_of(node)
         self.call = op.kernel_for(home)
         self.form = "view" if op.fusion == "view" else "call"
+        if home is CPU0:
+            inputs = [Spec(evaluate(x.shape, lengths), x.dtype) if isinstance(x, Value) else x for x in node.inputs]
+            compiled = accelerated(op, inputs, self.attrs)
+            if compiled is not None:
+                self.form, self.call = "out", compiled
+                return
         into = op.into_for(home)
         if into is None or home is not CPU0 or op.moves or len(self.specs) != 1 or self.form == "view":
             return
@@ -70,11 +77,11 @@ def steps_of(graph: Graph, lengths: dict[str, int]) -> tuple[list[Step], list[Va
     """
     found: list[Step] = []
     now: dict[Value, Value] = {}
-    for node in graph.nodes:
+    for written in graph.nodes:
+        node = written
         if any(value in now for value in node.values):
-            moved = node.replaced([now.get(x, x) if isinstance(x, Value) else x for x in node.inputs])
-            now.update(zip(node.outputs, moved.outputs, strict=True))
-            node = moved
+            node = node.replaced([now.get(x, x) if isinstance(x, Value) else x for x in node.inputs])
+            now.update(zip(written.outputs, node.outputs, strict=True))
         kernel = None
         if node.op is FUSED:
             inner = node.attrs["graph"]
@@ -88,7 +95,7 @@ def steps_of(graph: Graph, lengths: dict[str, int]) -> tuple[list[Step], list[Va
                     inside.update(zip(part.outputs, copy.outputs, strict=True))
                     found.append(Step(copy, lengths))
                 results = [inside[value] for value in inner.outputs]
-                now.update(zip(node.outputs, results, strict=True))
+                now.update(zip(written.outputs, results, strict=True))
                 continue
         found.append(Step(node, lengths, kernel))
     return found, [now.get(value, value) for value in graph.outputs]

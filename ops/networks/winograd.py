@@ -58,9 +58,8 @@ def pays(
     )
 
 
-@cache
-def _transforms(side: int) -> tuple[Any, Any, Any]:
-    """Return the matrices that transform input (36, 36), kernel (36, r * r) and products (m * m, 36)."""
+def matrices(side: int) -> tuple[Any, Any, Any]:
+    """Return what transforms input (6, 6), kernel (6, r) and products (m, 6) along one axis, in double precision."""
     points = np.array(_POINTS)
     count = _TILE + 1 - side
     inputs, kernels, products = np.zeros((_TILE, _TILE)), np.zeros((_TILE, side)), np.zeros((count, _TILE))
@@ -72,11 +71,17 @@ def _transforms(side: int) -> tuple[Any, Any, Any]:
         products[:, i] = point ** np.arange(count)
     inputs[-1] = np.poly(points)[::-1]
     kernels[-1, -1] = products[-1, -1] = 1.0
-    one, two, three = (np.kron(matrix, matrix).astype(np.float32) for matrix in (inputs, kernels, products))
+    return inputs, kernels, products
+
+
+@cache
+def _transforms(side: int) -> tuple[Any, Any, Any]:
+    """Return the matrices that transform input (36, 36), kernel (36, r * r) and products (m * m, 36)."""
+    one, two, three = (np.kron(matrix, matrix).astype(np.float32) for matrix in matrices(side))
     return one, two, three
 
 
-def _folded(weight: Any, stride: int) -> Any:
+def folded(weight: Any, stride: int) -> Any:
     """Return weights (O, C, k, k) for folded images, (O, s * s * C, r, r)."""
     outs, channels, width = weight.shape[:3]
     side = -(-width // stride)
@@ -88,8 +93,8 @@ def _folded(weight: Any, stride: int) -> Any:
     return whole.reshape(outs, -1, side, side)
 
 
-def _unfolded(weight: Any, stride: int, width: int) -> Any:
-    """Return what `_folded` was made of."""
+def unfolded(weight: Any, stride: int, width: int) -> Any:
+    """Return what `folded` was made of."""
     if stride == 1:
         return weight
     outs, channels, side = weight.shape[:3]
@@ -153,7 +158,7 @@ def convolve(x: Any, weight: Any, bias: Any, stride: int, padding: Pads) -> Any:
     """Return the convolution (N, O, oh, ow)."""
     outs, width = weight.shape[0], weight.shape[-1]
     out = tuple((size + sum(pads) - width) // stride + 1 for size, pads in zip(x.shape[2:], padding, strict=True))
-    weight = _folded(weight, stride)
+    weight = folded(weight, stride)
     side, channels = weight.shape[-1], weight.shape[1]
     matrix = _kernel(weight, side)
     tiles = _Tiles(x, side, stride, padding, out)
@@ -205,7 +210,7 @@ def weight_gradient(x: Any, g: Any, width: int, stride: int, padding: Pads) -> A
     np.matmul(forth.T, total.reshape(_TILE * _TILE, -1), out=flat)
     result = np.empty((outs, channels, side, side), g.dtype)
     result[...] = flat.reshape(side, side, channels, outs).transpose(3, 2, 0, 1)
-    return _unfolded(result, stride, width)
+    return unfolded(result, stride, width)
 
 
 def input_gradient(g: Any, weight: Any, padding: Pads) -> Any:
