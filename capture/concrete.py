@@ -17,7 +17,7 @@ from eagerflow.capture.plan import Memory, Plan
 from eagerflow.capture.profile import Profile, unchanged
 from eagerflow.capture.signature import Call, TensorKey
 from eagerflow.capture.view import view_of
-from eagerflow.core import Tensor, is_inexact, wrap
+from eagerflow.core import Tensor, Variable, is_inexact, wrap
 from eagerflow.core.dims import unify
 from eagerflow.core.explain import user_line
 from eagerflow.core.record import active, recorders
@@ -67,6 +67,7 @@ class ConcreteFunction:
         self._hidden = list(hidden)  # arrays outside that the graph reads in every run
         self._one = len(results) == 1 and results_structure == _LEAF and results[0].position is not None
         self.bind: Callable[..., Call] | None = None  # how the function puts arguments in order
+        self.python: Callable[[Sequence[Tensor]], Any] | None = None  # the function, if it has gradients of its own
         self._lock = threading.Lock()
         self._executable = Executable(graph)
         self._devices = [value.device for value in graph.outputs]
@@ -101,24 +102,35 @@ class ConcreteFunction:
     def run(self, tensors: Sequence[Tensor], lent: Container[int]) -> Any:
         """Run the graph on the Tensors of a call; `lent` are those that see memory of others."""
         if active.get():
-            found = self._on_tapes(tensors, lent)
-            if found is not None:
-                return self._pack(found)
+            followed, records, variables = self._followed(tensors)
+            if records and self.python is not None:
+                return self.python(tensors)  # gradient functions in it are Python
+            if records:
+                return self._pack(self._on_tapes(tensors, lent, followed, records, variables))
         return self._run([x._held for x in tensors])
 
-    def _on_tapes(self, tensors: Sequence[Tensor], lent: Container[int]) -> list[Tensor] | None:
-        """Run the graph and record it; None if no open tape follows an argument or a Variable."""
+    def _followed(self, tensors: Sequence[Tensor]) -> tuple[list[int], list[Any], list[Variable]]:
+        """Return which arguments and Variables open tapes follow, with the records of both."""
         tapes = active.get()
         positions = [i for i, x in enumerate(tensors) if _is_followed(x) and is_inexact(x.dtype)]
-        records = [tensors[i]._rec for i in positions]
+        records: list[Any] = [tensors[i]._rec for i in positions]
         variables = []
         for variable in self._variables:
             record = variable._followed(tapes) if is_inexact(variable.dtype) else None
             if record is not None:
                 variables.append(variable)
                 records.append(record)
-        if not records:
-            return None
+        return positions, records, variables
+
+    def _on_tapes(
+        self,
+        tensors: Sequence[Tensor],
+        lent: Container[int],
+        positions: list[int],
+        records: list[Any],
+        variables: list[Variable],
+    ) -> list[Tensor]:
+        """Run the graph and record it on the tapes."""
         # What a tape keeps must not change when the owner of a NumPy array writes to it.
         inputs = [wrap(x._held.copy(), x._device, x._rec) if i in lent else x for i, x in enumerate(tensors)]
         inputs += [wrap(array.copy(), CPU0) for array in self._hidden]

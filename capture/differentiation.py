@@ -33,7 +33,6 @@ class Differentiated:
         self.positions = positions
         self.variables = list(variables)
         joint = _Joint(graph, positions, self.variables)
-        joint.variables = self.variables
         self._joint = joint
         self.targets = joint.targets  # which outputs have a gradient
         self.reached = joint.reached  # which sources do
@@ -173,6 +172,7 @@ class _Joint:
             self.outputs = [trace.value(alias(y)) for y in outputs]
             self.weights = [trace.value(w) for w in weights]
         self.nodes = trace.nodes
+        self.variables = variables
         self.assigned = _assigned(trace.nodes)
         self.inputs = [trace.value(alias(found[value])) for value in graph.inputs]
         self.name = graph.name

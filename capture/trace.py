@@ -62,6 +62,7 @@ class Trace(Level):
         self.variables: list[Variable] = []
         self.made_at = ""  # the line of the last of them
         self.hidden: list[np.ndarray] = []
+        self.own_gradients = False  # whether a gradient function of the user's is in it
         self._large = large
         self._places = Places()
         self._at: Node | None = None
@@ -221,7 +222,8 @@ class Trace(Level):
         made = self.value(alias(value) if isinstance(value, Symbol) else value)
         node = self.add(ASSIGN, (made,), {"variable": variable}, (), self._order.before_write(variable))
         self._order.wrote(variable, node)
-        self._state[id(variable)] = self.symbol(made)
+        # A read of it is a node of its own: for tapes it gives the Variable, not what was assigned.
+        self._state.pop(id(variable), None)
         return variable
 
     def created(self, variable: Variable, value: Tensor) -> Tensor:

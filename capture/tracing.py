@@ -97,7 +97,24 @@ class Tracing:
         indices = iter(range(len(tensors)))
         results = [Result(next(indices), None) if isinstance(x, Tensor) else Result(None, x) for x in found]
         concrete = ConcreteFunction(self.name, graph, keys, call.structure, structure, results, trace.hidden)
+        if trace.own_gradients:
+            concrete.python = self._python()
         return concrete, trace.variables
+
+    def _python(self) -> Callable[[Sequence[Tensor]], Any]:
+        """Return what runs the function itself on other Tensors."""
+        function, structure = self.function, self.call.structure
+        leaves = [None if type(key) is TensorKey else x for key, x in zip(self.keys, self.call.leaves, strict=True)]
+        positions = [i for i, key in enumerate(self.keys) if type(key) is TensorKey]
+
+        def run(tensors: Sequence[Tensor]) -> Any:
+            given = list(leaves)
+            for position, tensor in zip(positions, tensors, strict=True):
+                given[position] = tensor
+            args, kwargs = structure.unflatten(given)
+            return function(*args, **kwargs)
+
+        return run
 
     # --- what no graph can repeat -----------------------------------------------------------------
 

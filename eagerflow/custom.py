@@ -12,7 +12,7 @@ from eagerflow.core.explain import user_line
 from eagerflow.core.forward import ForwardLevel, transpose
 from eagerflow.core.record import Record
 from eagerflow.core.tensor import filled
-from eagerflow.core.traced import innermost
+from eagerflow.core.traced import capturing, innermost
 from eagerflow.errors import GradientError
 from eagerflow.gradients import Function
 
@@ -64,6 +64,9 @@ def custom_gradient(f: Function) -> Function:
 def _run(f: Function, tensors: list[Tensor]) -> tuple[bool, list[Tensor]]:
     """Call `f` and record its gradient function in place of what it did; tell if it has a single result."""
     level = innermost(tensors)
+    capture = capturing.get()
+    if capture is not None and level is not None:
+        capture.own_gradients = True  # which a graph does not hold
     if isinstance(level, Batching):
         return _run_examples(f, tensors, level)
     if isinstance(level, ForwardLevel):

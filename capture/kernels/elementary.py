@@ -96,7 +96,11 @@ def _one_and(r: Real, rest: Real) -> Real:
 def exp(x: Real) -> Real:
     """e**x."""
     low, high = LIMITS[x.format.width]
-    n, r, rest = _reduced(x.at_most(high).at_least(low))
+    x = x.at_most(high).at_least(low)
+    if x.format is SINGLE:
+        n = (x * (1 / LN2)).nearest()
+        return _in_pairs(_rest_of(x, n)).scaled(n)
+    n, r, rest = _reduced(x)
     return _one_and(r, rest).scaled(n)
 
 
@@ -154,15 +158,40 @@ def _short_tanh(x: Real) -> Real:
     twice = size + size
     n = (twice * (1 / LN2)).nearest()
     r = n.fma(-LN2, twice)  # what is left out matters less than exp(-2 x)
-    e = r.fma(r.fma(r.polynomial(EXP[32]), 1.0), 1.0) * n.power_of_two()
+    e = _in_pairs(r) * n.power_of_two()
     far = 1.0 - 2.0 / (e + 1.0)
     return near.where(size < 0.6, far).call("copysign", x)
 
 
 def sigmoid(x: Real) -> Real:
     """1 / (1 + exp(-x))."""
-    small = exp(-abs(x))
+    small = _short_decay(abs(x)) if x.format is SINGLE else exp(-abs(x))
     return small.where(x < 0.0, 1.0) / (1.0 + small)
+
+
+def _rest_of(x: Real, n: Real) -> Real:
+    """Return x - n ln(2) of float32 numbers."""
+    high, low = LN2_PARTS[32]
+    return n.fma(-low, n.fma(-high, x))
+
+
+def _in_pairs(r: Real) -> Real:
+    """Return exp(r) of a float32 for |r| <= ln(2) / 2, with the terms of the polynomial added in pairs.
+
+    So the chain of operations that wait for each other is shorter, and loops run faster.
+    """
+    c0, c1, c2, c3, c4 = EXP[32]
+    square = r * r
+    rest = square.fma(square.fma(c4, r.fma(c3, c2)), r.fma(c1, c0))
+    return square.fma(rest, 1.0 + r)
+
+
+def _short_decay(x: Real) -> Real:
+    """exp(-x) of a float32 that is not negative."""
+    x = x.at_most(-LIMITS[32][0])
+    n = (x * (-1 / LN2)).nearest()
+    # Small results are no normal numbers: the power is made 2**64 times as large, which the last product takes back.
+    return _in_pairs(_rest_of(-x, n)) * (n + 64.0).power_of_two() * 2.0**-64
 
 
 def sinh(x: Real) -> Real:

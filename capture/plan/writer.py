@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Value
+from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Special, Value
 from eagerflow.capture.interpreter import call_back
 from eagerflow.capture.plan.buffers import Buffer, Buffers, allocate, as_array
 from eagerflow.capture.plan.lives import Lives
@@ -354,7 +354,7 @@ def _in_place(steps: Sequence[Step], lives: Lives) -> dict[Value, tuple[Any, Val
         if step.node.op is ASSIGN:
             key = id(step.node.attrs["variable"])
             written[key] = written.get(key, 0) + 1
-    for step in steps:
+    for place, step in enumerate(steps):
         if step.node.op is not ASSIGN:
             continue
         (value,) = step.node.values
@@ -363,10 +363,18 @@ def _in_place(steps: Sequence[Step], lives: Lives) -> dict[Value, tuple[Any, Val
         if maker.form != "out" or value in found or value in lives.returned:
             continue
         before = None
-        if written[id(variable)] == 1:
+        if written[id(variable)] == 1 and not any(_looks(other, variable) for other in steps[position + 1 : place]):
             before = _replaceable(position, maker, maker.node.outputs.index(value), variable, lives)
         found[value] = (variable, before)
     return found
+
+
+def _looks(step: Step, variable: Any) -> bool:
+    """Tell whether a step between may see that a Variable has its next value already: by reading it, or by failing."""
+    op = step.node.op
+    if op is READ:
+        return step.node.attrs["variable"] is variable
+    return op is CALLBACK or (op.fusion == "opaque" and not isinstance(op, Special))
 
 
 def _replaceable(position: int, maker: Step, index: int, variable: Any, lives: Lives) -> Value | None:

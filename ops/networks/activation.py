@@ -300,7 +300,8 @@ def _tanh(x: Tensor) -> Tensor:
 
 
 _ERF = f"erf(x * {_ROOT})"
-_TANH = f"tanh((x * x * {_SCALE * _CUBE} + {_SCALE}) * x)"
+# (1 + tanh(u)) / 2 is the logistic function of 2 u, which takes fewer operations and loses no digits.
+_LOGISTIC = f"sigmoid((x * x * {2 * _SCALE * _CUBE} + {2 * _SCALE}) * x)"
 
 
 def _unary(name: str, kernel: Any, vjp: Any, onnx: str | None, flops: float, scalar: str) -> Any:
@@ -326,11 +327,11 @@ _gelu_slope = _unary(
 )  # fmt: skip
 _gelu_tanh_slope = _unary(
     "gelu_tanh_slope", _gelu_tanh_slope_kernel, _gelu_tanh_curvature, None, 24,
-    f"((x * x * {3 * _SCALE * _CUBE} + {_SCALE}) * x * (1 - {_TANH} * {_TANH}) + {_TANH} + 1) * 0.5",
+    f"{_LOGISTIC} + x * (x * x * {6 * _SCALE * _CUBE} + {2 * _SCALE}) * {_LOGISTIC} * (1 - {_LOGISTIC})",
 )  # fmt: skip
 _gelu = _unary("gelu", _gelu_kernel, lambda g, x: g * _gelu_slope(x), "Gelu", 34, f"({_ERF} + 1) * x * 0.5")
 _gelu_tanh = _unary(
-    "gelu_tanh", _gelu_tanh_kernel, lambda g, x: g * _gelu_tanh_slope(x), "Gelu", 18, f"({_TANH} + 1) * x * 0.5"
+    "gelu_tanh", _gelu_tanh_kernel, lambda g, x: g * _gelu_tanh_slope(x), "Gelu", 18, f"x * {_LOGISTIC}"
 )
 
 
