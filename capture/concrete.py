@@ -57,6 +57,7 @@ class ConcreteFunction:
         results_structure: Any,
         results: Any,
         hidden: Sequence[Any] = (),
+        passes: Sequence[str] | None = None,
     ) -> None:
         self.name = name
         self.graph = graph
@@ -69,7 +70,8 @@ class ConcreteFunction:
         self.bind: Callable[..., Call] | None = None  # how the function puts arguments in order
         self.python: Callable[[Sequence[Tensor]], Any] | None = None  # the function, if it has gradients of its own
         self._lock = threading.Lock()
-        self._executable = Executable(graph)
+        self._passes = passes
+        self._executable = Executable(graph, passes)
         self._devices = [value.device for value in graph.outputs]
         self._variables = [v for v in graph.variables() if v.trainable or is_inexact(v.dtype)]
         self._profile: Profile | None = None
@@ -138,7 +140,7 @@ class ConcreteFunction:
         with self._lock:
             made = self._differentiated.get(key)
             if made is None:
-                made = self._differentiated[key] = Differentiated(self.graph, tuple(positions), variables)
+                made = self._differentiated[key] = Differentiated(self.graph, tuple(positions), variables, self._passes)
         return made.run(inputs, tuple(records))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -26,9 +26,13 @@ class Differentiated:
         The inputs that tapes follow.
     variables : sequence of Variable
         The Variables that tapes follow.
+    passes : sequence of str, optional
+        The passes for both halves.
     """
 
-    def __init__(self, graph: Graph, positions: tuple[int, ...], variables: Sequence[Variable]) -> None:
+    def __init__(
+        self, graph: Graph, positions: tuple[int, ...], variables: Sequence[Variable], passes: Any = None
+    ) -> None:
         self.captured = graph
         self.positions = positions
         self.variables = list(variables)
@@ -37,8 +41,8 @@ class Differentiated:
         self.targets = joint.targets  # which outputs have a gradient
         self.reached = joint.reached  # which sources do
         forward, backward, self._kept, self._drawn = split(joint)
-        self.forward = Executable(forward)
-        self.backward = Executable(backward)
+        self.forward = Executable(forward, passes)
+        self.backward = Executable(backward, passes)
         # Arguments are kept as they are, where gradients need them.
         slots = {value: i for i, value in enumerate(joint.inputs)}
         self._given = [slots.get(value) for value in self._kept]
@@ -69,14 +73,14 @@ class Differentiated:
             if tracked or any(type(weight) is not Tensor for weight in weights):
                 found = self._again(record, weights, lengths)
             else:
-                given = [*record.saved[-1][0], *[w._held for w in weights]]
+                given = [*record.saved[-1], *[w._held for w in weights]]
                 found = [wrap(a, device) for a in self.backward.run(given, lengths)]
             each = iter(found)
             every = [next(each) if reached else None for reached in self.reached]
             return [_zero_or_linear(item, parent) for item, parent in zip(every, record.parents, strict=True)]
 
         op: Any = CallOp(self.captured.name, gradients)
-        saved = (*[arguments[i] for i in self.positions], *values, (kept, list(rest), arguments))
+        saved = (*[arguments[i] for i in self.positions], *values, list(rest), arguments, kept)
         del arrays, made, inputs, kept, arguments, values  # the record has what is needed, and lets go of it in time
         record = attach_call(op, records, saved, followed, device)
         handles = iter(outputs_of(record, followed))
@@ -85,7 +89,7 @@ class Differentiated:
     def _again(self, record: Record, weights: list[Tensor], lengths: dict[str, int]) -> list[Tensor]:
         """Compute the gradients out of ops on Tensors, for tapes that follow them; what is kept depends on inputs."""
         joint = self._joint
-        _, drawn, arguments = record.saved[-1]
+        drawn, arguments = record.saved[-3:-1]
         found: dict[Value, Any] = {}
         for value, array in zip(joint.inputs, arguments, strict=True):
             if array is not None:
@@ -274,7 +278,9 @@ def split(joint: Any) -> tuple[Graph, Graph, list[Value], list[Value]]:
     # What is assigned or handed to Python is needed as what is returned is.
     for_outputs = needed_for([*joint.outputs, *[value for n in joint.nodes if _acts(n) for value in n.values]])
     given = {value.node for value in joint.inputs}  # also what nothing uses
-    early = [n for n in joint.nodes if n in given or (n not in late and (n in for_outputs or n in for_gradients or _acts(n)))]
+    early = [
+        n for n in joint.nodes if n in given or (n not in late and (n in for_outputs or n in for_gradients or _acts(n)))
+    ]
     free = set(joint.inputs) | set(joint.outputs)
     free |= {n.outputs[0] for n in early if n.op is READ}
     free |= {value for n in joint.nodes if n in late and n in for_gradients for value in n.values}

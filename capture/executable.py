@@ -42,7 +42,7 @@ class Executable:
 
     def plan(self, arrays: Sequence[Any] | None = None, lengths: dict[str, int] | None = None) -> Plan:
         """Return the plan for arrays of these shapes; without arrays the one for the lengths seen while capturing."""
-        if not self._symbolic:
+        if not self._symbolic and not lengths:  # attributes may be symbolic where no input is
             if self._plan is None:
                 with self._lock:
                     self._plan = self.last = self._plan or Plan(self.graph, {})

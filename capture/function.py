@@ -7,7 +7,7 @@ import inspect
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, overload
 
 import numpy as np
@@ -15,6 +15,7 @@ import optree
 
 from eagerflow.capture.concrete import ConcreteFunction
 from eagerflow.capture.explanation import Explanation
+from eagerflow.capture.passes import chosen
 from eagerflow.capture.signature import Call, TensorKey, TensorSpec, check_specs, fit, quick_key
 from eagerflow.capture.table import Table, Trace
 from eagerflow.capture.trace import NotCapturable
@@ -44,12 +45,14 @@ class Function:
         python_function: Callable[..., Any],
         input_signature: Any = None,
         reduce_retracing: bool = True,
+        passes: Any = None,
         owner: Callable[[], Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
         self._input_signature = None if input_signature is None else check_specs(input_signature)
         self._reduce_retracing = bool(reduce_retracing)
+        self._passes = None if passes is None else chosen(passes)
         self._owner = owner
         self._name = getattr(python_function, "__name__", type(python_function).__name__)
         self._lock = threading.RLock()
@@ -73,7 +76,7 @@ class Function:
             reference: Callable[[], Any] = weakref.ref(instance, lambda _: self._bound.pop(key, None))
         except TypeError:  # an object with slots: it stays as long as the function
             reference = functools.partial(_same, instance)
-        bound = Function(self.python_function, self._input_signature, self._reduce_retracing, reference)
+        bound = Function(self.python_function, self._input_signature, self._reduce_retracing, self._passes, reference)
         self._bound[key] = (reference, bound)
         return bound
 
@@ -174,7 +177,7 @@ class Function:
                 return None
 
     def _capture(self, call: Call, keys: tuple[Any, ...], refused: str | None) -> ConcreteFunction:
-        concrete = Tracing(self._name, self._python, self._outside, call, keys).capture()
+        concrete = Tracing(self._name, self._python, self._outside, call, keys, self._passes).capture()
         concrete.bind = self._call
         # What the function made while it was captured (a Variable, say) is there now.
         outside, table = self._look()
@@ -282,11 +285,11 @@ class Function:
     def __reduce__(self) -> Any:
         if self._is_named():
             return vars(self)["__qualname__"]  # pickle finds it by its name, as it finds functions
-        return _restore, (self.python_function, self._input_signature, self._reduce_retracing)
+        return _restore, (self.python_function, self._input_signature, self._reduce_retracing, self._passes)
 
 
-def _restore(python_function: Callable[..., Any], input_signature: Any, reduce_retracing: bool) -> Function:
-    return Function(python_function, input_signature, reduce_retracing)
+def _restore(python_function: Callable[..., Any], *options: Any) -> Function:
+    return Function(python_function, *options)
 
 
 def _same(value: Any) -> Any:
@@ -320,11 +323,16 @@ _SEVERAL_TIMES = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, insp
 def function(python_function: Callable[..., Any], /) -> Function: ...
 @overload
 def function(
-    *, input_signature: Any = None, reduce_retracing: bool = True
+    *, input_signature: Any = None, reduce_retracing: bool = True, passes: Any = None
 ) -> Callable[[Callable[..., Any]], Function]: ...
 @overload
 def function(
-    python_function: Callable[..., Any] | None, /, *, input_signature: Any = None, reduce_retracing: bool = True
+    python_function: Callable[..., Any] | None,
+    /,
+    *,
+    input_signature: Any = None,
+    reduce_retracing: bool = True,
+    passes: Any = None,
 ) -> Any: ...
 
 
@@ -334,6 +342,7 @@ def function(
     *,
     input_signature: Any = None,
     reduce_retracing: bool = True,
+    passes: Iterable[str] | Mapping[str, bool] | None = None,
 ) -> Any:
     """Capture a function into a static dataflow graph, which runs in its place.
 
@@ -349,6 +358,9 @@ def function(
         What the arguments are: one trace for all calls, and errors for other arguments.
     reduce_retracing : bool
         Whether a length that changes becomes symbolic at the second new shape, so that later shapes need no trace.
+    passes : sequence of str or mapping of str to bool, optional
+        Which passes make the graph better: their names in order, or which of the usual ones are off
+        (``{"fuse": False}``); `eagerflow.capture.PASSES` has them all.
 
     Returns
     -------
@@ -360,7 +372,7 @@ def function(
     CaptureError
         At a call: the function does what no graph can do; the error names the line and the remedy.
     ArgumentError
-        The input signature is none; at a call: the arguments do not fit it.
+        The input signature is none, or a pass is unknown; at a call: the arguments do not fit it.
 
     Notes
     -----
@@ -378,12 +390,13 @@ def function(
     >>> f(ef.asarray([0.0, 1.0]))
     Tensor([0.        , 1.52318831])
     """
+    options: Any = {"input_signature": input_signature, "reduce_retracing": reduce_retracing, "passes": passes}
     if python_function is None:
-        return lambda python: function(python, input_signature=input_signature, reduce_retracing=reduce_retracing)
+        return lambda python: function(python, **options)
     if isinstance(python_function, Function):
         return python_function
     if isinstance(python_function, staticmethod | classmethod):
-        made = function(python_function.__func__, input_signature=input_signature, reduce_retracing=reduce_retracing)
+        made = function(python_function.__func__, **options)
         return type(python_function)(made)
     if any(test(python_function) for test in _SEVERAL_TIMES):
         raise ArgumentError(
@@ -392,4 +405,4 @@ def function(
         )
     if not callable(python_function):
         raise ArgumentError(f"function: expected a function, got {describe(python_function)}\n  at {user_line()}")
-    return Function(python_function, input_signature, reduce_retracing)
+    return Function(python_function, input_signature, reduce_retracing, passes)

@@ -1,4 +1,4 @@
-"""Graph: a captured function as immutable data. Values are assigned once, nodes stand in the order in which they run."""
+"""Graph: a captured function as immutable data: values assigned once, nodes in the order in which they run."""
 
 from __future__ import annotations
 

@@ -38,12 +38,21 @@ class Tracing:
         The arguments.
     keys : sequence
         What to take for granted of each: see `Call.keys`. Lengths may be None.
+    passes : sequence of str, optional
+        The passes for the graph.
     """
 
     def __init__(
-        self, name: str, function: Callable[..., Any], outside: Callable[[], Outside], call: Call, keys: Sequence[Any]
+        self,
+        name: str,
+        function: Callable[..., Any],
+        outside: Callable[[], Outside],
+        call: Call,
+        keys: Sequence[Any],
+        passes: Sequence[str] | None = None,
     ) -> None:
         self.name = name
+        self.passes = passes
         self.function = function
         self.outside = outside
         self.call = call
@@ -51,20 +60,28 @@ class Tracing:
         self._made_at = ""
 
     def capture(self) -> ConcreteFunction:
-        """Return the captured function; run it twice where it makes Variables, to see that it makes them once."""
-        concrete, made = self._once()
+        """Return the captured function.
+
+        Where it makes a Variable or changes something outside it runs once more: what it does in the first call only
+        (a Variable, what is remembered for later) is done then, and what it does in every call is an error.
+        """
+        concrete, made, changed = self._once()
+        if not made and not changed:
+            return concrete
+        concrete, made, changed = self._once()
         if made:
-            concrete, again = self._once()
-            if again:
-                raise self._error(
-                    f"the function makes a Variable in every call ({describe(again[0])}); a captured function makes "
-                    f"one in the first call only: keep it, for example with `if self.v is None: self.v = "
-                    f"ef.Variable(...)`",
-                    self._made_at,
-                )
+            raise self._error(
+                f"the function makes a Variable in every call ({describe(made[0])}); a captured function makes one in "
+                f"the first call only: keep it, for example with `if self.v is None: self.v = ef.Variable(...)`",
+                self._made_at,
+            )
+        if changed:
+            remedy = "return the new value, keep it in a Variable, or do it in ef.py_function"
+            raise self._once_only(f"changes {changed[0]}", remedy, self.outside(), changed[0])
         return concrete
 
-    def _once(self) -> tuple[ConcreteFunction, list[Variable]]:
+    def _once(self) -> tuple[ConcreteFunction, list[Variable], list[str]]:
+        """Capture it; return the Variables that it made, and the names of what it changed outside."""
         call, keys = self.call, self.keys
         before = self.outside()
         self._check_before(before)
@@ -92,14 +109,16 @@ class Tracing:
             now = active.get()
             if now is not open_tapes:
                 active.set(tuple([tape for tape in open_tapes if tape in now]))  # without what stayed open inside
-        self._check_after(before, trace, streams)
+        changed = self._check_after(before, streams)
         self._made_at = trace.made_at
         indices = iter(range(len(tensors)))
         results = [Result(next(indices), None) if isinstance(x, Tensor) else Result(None, x) for x in found]
-        concrete = ConcreteFunction(self.name, graph, keys, call.structure, structure, results, trace.hidden)
+        concrete = ConcreteFunction(
+            self.name, graph, keys, call.structure, structure, results, trace.hidden, self.passes
+        )
         if trace.own_gradients:
             concrete.python = self._python()
-        return concrete, trace.variables
+        return concrete, trace.variables, changed
 
     def _python(self) -> Callable[[Sequence[Tensor]], Any]:
         """Return what runs the function itself on other Tensors."""
@@ -111,8 +130,8 @@ class Tracing:
             given = list(leaves)
             for position, tensor in zip(positions, tensors, strict=True):
                 given[position] = tensor
-            args, kwargs = structure.unflatten(given)
-            return function(*args, **kwargs)
+            tree: Any = structure.unflatten(given)
+            return function(*tree[0], **tree[1])
 
         return run
 
@@ -178,8 +197,8 @@ class Tracing:
                     f"tuples, dicts or dataclasses that optree knows"
                 )
 
-    def _check_after(self, before: Outside, trace: Trace, streams: list[Any]) -> None:
-        """Raise if the function changed something outside that no graph can change."""
+    def _check_after(self, before: Outside, streams: list[Any]) -> list[str]:
+        """Return the names of what the function changed outside; raise if no graph can do it, not even once."""
         after = self.outside()
         leaked = [path for path in after.symbols if path not in before.symbols]
         if leaked:
@@ -202,10 +221,7 @@ class Tracing:
                 before,
                 next((path for path in paths if line_of(before.codes, path)), "random"),
             )
-        differences = [] if trace.variables else before.differences(after)
-        if differences:
-            remedy = "return the new value, keep it in a Variable, or do it in ef.py_function"
-            raise self._once_only(f"changes {differences[0]}", remedy, before, differences[0])
+        return before.differences(after)
 
 
 def _is_as_before(key: Any, x: Any, later: Any) -> bool:

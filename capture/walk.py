@@ -25,7 +25,7 @@ from eagerflow.core.traced import Level, Traced
 SIMPLE = (int, float, bool, str, bytes, complex, type(None), type(...), range, slice, np.generic, np.dtype, enum.Enum)
 _SMALL = 1 << 16  # bytes of a NumPy array that are compared at every call
 _ITEMS = 1000  # longer lists are not looked into
-_DEPTH = 20
+_DEPTH = 50
 # Special methods that run without being named; making and showing an object is not part of using it.
 _NOT_USED = {"__init__", "__new__", "__repr__", "__str__", "__init_subclass__", "__del__", "__reduce__", "__class__"}
 # What gives something else at every call, and keeps no state that could be compared.

@@ -95,8 +95,8 @@ class Generator:
         capture = capturing.get()
         if capture is not None and capture is not self._capture:
             raise CaptureError(
-                f"seed: {capture.name} would seed the generator once, while it is captured, and not in every run; seed it "
-                f"outside, or make an ef.random.Generator(seed) in the function\n  at {user_line()}"
+                f"seed: {capture.name} would seed the generator once, while it is captured, and not in every run; "
+                f"seed it outside, or make an ef.random.Generator(seed) in the function\n  at {user_line()}"
             )
         if seed is None:
             seed = secrets.randbits(64)

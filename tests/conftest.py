@@ -15,7 +15,7 @@ os.environ.setdefault("EAGERFLOW_VERIFY", "1")  # every graph is checked after e
 # Compiled kernels stay with the tree, so that a second run is quick and the user's own are left alone.
 os.environ.setdefault("EAGERFLOW_CACHE", str(Path(__file__).resolve().parent.parent / ".kernels"))
 
-import eagerflow as ef  # noqa: E402
+import eagerflow as ef
 
 # Ops times examples is what the suite's time goes into: a few of each at every run, seeds ever new.
 hypothesis.settings.register_profile("default", max_examples=25, deadline=None, print_blob=True, derandomize=False)

@@ -47,7 +47,9 @@ class Program:
     def start(self) -> dict[str, np.ndarray]:
         """Return the first values of the Variables."""
         return {
-            name: (np.arange(np.prod([int(side) for side in shape], dtype=int)).reshape([int(s) for s in shape]) / 4 - 0.5)
+            name: (
+                np.arange(np.prod([int(side) for side in shape], dtype=int)).reshape([int(s) for s in shape]) / 4 - 0.5
+            )
             for name, shape in self.variables.items()
         }
 
@@ -111,7 +113,8 @@ class Writer:
         fits = [name for name in self.names if test(name)]
         if not fits:
             return None
-        return self.pick(fits[-4:] if self.flag() else fits)
+        # From the last ones mostly: chains of values that come and go are what buffers are used again for.
+        return self.pick(fits[-3:] if self.draw(st.integers(0, 3)) else fits)
 
     def emit(self, line: str) -> None:
         self.lines.append(self.indent + line)
@@ -126,7 +129,8 @@ class Writer:
 
     def statement(self) -> None:
         kinds = [self.binary, self.binary, self.smooth, self.unary, self.view, self.view, self.reduce, self.product,
-                 self.write, self.write, self.choose, self.join, self.gather, self.integers, self.constant]  # fmt: skip
+                 self.product, self.smooth, self.reduce, self.write, self.write, self.choose, self.join, self.gather,
+                 self.integers, self.constant]  # fmt: skip
         if self.variables:
             kinds += [self.read, self.assign, self.assign]
         if self.flag():
@@ -138,8 +142,8 @@ class Writer:
         a = self.some(lambda x: x.kind == "f" and x.bits <= most)
         if a is None:
             return None
-        b = self.some(lambda x: x.kind == "f" and x.bits <= most and joint(a.shape, x.shape) is not None)
-        assert b is not None
+        b = self.some(lambda x: x.kind == "f" and x.bits <= most and joint(a.shape, x.shape) is not None and x is not a)
+        b = b or a
         shape = joint(a.shape, b.shape)
         assert shape is not None
         return a, b, shape
@@ -156,7 +160,9 @@ class Writer:
         elif op == "*":
             self.let(f"{a.text} * {b.text}", shape, "f", exact, a.bits + b.bits)
         elif op == "scalar":
-            text = self.pick(["{} * 2", "{} + 0.5", "1 - {}", "{} * 1", "{} ** 2", "{} / 2", "0 * {}", "-{}", "{} ** 1"])
+            text = self.pick(
+                ["{} * 2", "{} + 0.5", "1 - {}", "{} * 1", "{} ** 2", "{} / 2", "0 * {}", "-{}", "{} ** 1"]
+            )
             self.let(text.format(a.text), a.shape, "f", a.exact, 2 * a.bits + 2)
         elif exact:
             self.let(f"ef.{op}({a.text}, {b.text})", shape, "f", True, max(a.bits, b.bits))
@@ -187,7 +193,8 @@ class Writer:
             return
         rows = a.shape[0] != "1"
         options: list[tuple[str, Shape]] = [
-            ("{}.T", a.shape[::-1]), ("{}[::-1]", a.shape), ("{}[..., None]", (*a.shape, "1")), ("{}[None]", ("1", *a.shape)),
+            ("{}.T", a.shape[::-1]), ("{}[::-1]", a.shape), ("{}[..., None]", (*a.shape, "1")),
+            ("{}[None]", ("1", *a.shape)),
             ("{}.reshape(-1)", (product(a.shape),)), ("{}[0]", a.shape[1:]), ("{}[-1]", a.shape[1:]),
             ("ef.positive({})" if a.kind == "f" else "{}[:]", a.shape), ("ef.flip({}, axis=-1)", a.shape),
             ("{}.copy()", a.shape),
@@ -207,7 +214,9 @@ class Writer:
         axis = self.pick([None, 0, -1])
         keep = self.flag()
         rest = () if axis is None else a.shape[1:] if axis == 0 else a.shape[:-1]
-        ones = tuple("1" for _ in a.shape) if axis is None else ("1", *a.shape[1:]) if axis == 0 else (*a.shape[:-1], "1")
+        ones = (
+            tuple("1" for _ in a.shape) if axis is None else ("1", *a.shape[1:]) if axis == 0 else (*a.shape[:-1], "1")
+        )
         shape = ones if keep else rest
         op = self.pick(["sum", "sum", "mean", "max", "min", "cumulative_sum", "softmax", "argmax"])
         given = f"{a.text}, axis={axis}, keepdims={keep}"
@@ -236,7 +245,9 @@ class Writer:
             return
         c = self.some(lambda x: x.kind == "f" and len(x.shape) == 2 and x.bits <= 5 and x.shape[1] == a.shape[-1])
         if c is not None:
-            self.let(f"{a.text} @ {c.text}.T", (*a.shape[:-1], c.shape[0]), "f", a.exact and c.exact, a.bits + c.bits + 4)
+            self.let(
+                f"{a.text} @ {c.text}.T", (*a.shape[:-1], c.shape[0]), "f", a.exact and c.exact, a.bits + c.bits + 4
+            )
 
     def write(self) -> None:
         """Assign to a part of a value, or change it in place, as NumPy code does."""
@@ -317,7 +328,8 @@ class Writer:
 
     def random(self) -> None:
         text, shape = self.pick([
-            ("ef.random.uniform(size=(2, 3))", ("2", "3")), ("ef.random.normal(size=3)", ("3",)), ("ef.random.uniform()", ()),
+            ("ef.random.uniform(size=(2, 3))", ("2", "3")), ("ef.random.normal(size=3)", ("3",)),
+            ("ef.random.uniform()", ()),
         ])  # fmt: skip
         self.let(text, shape, "f", False, 3)
 
@@ -364,7 +376,11 @@ class Writer:
             watched.append(self.names[-1])
         for _ in range(count):
             self.statement()
-        ends = [name for name in self.names if name.kind == "f" and name.text.startswith("v") and int(name.text[1:]) >= first]
+        ends = [
+            name
+            for name in self.names
+            if name.kind == "f" and name.text.startswith("v") and int(name.text[1:]) >= first
+        ]
         end = ends[-1] if ends else watched[0]
         self.emit(f"loss = ef.sum(ef.tanh({end.text} / {2 ** max(end.bits, 0)}))")
         self.indent = "    "
@@ -407,7 +423,9 @@ def programs(draw: Any, most: int = 40, tape: bool | None = None, state: bool = 
     inputs["b"] = (draw(st.sampled_from([("n", "3"), ("3",)])), "bool")
     variables: dict[str, Shape] = {}
     if state:
-        variables = {f"u{i}": draw(st.sampled_from([("3",), ("3",), ("2", "3")])) for i in range(draw(st.integers(0, 2)))}
+        variables = {
+            f"u{i}": draw(st.sampled_from([("3",), ("3",), ("2", "3")])) for i in range(draw(st.integers(0, 2)))
+        }
     names = [Name(name, shape, {"i": "i", "b": "b"}.get(name, "f"), True, 3) for name, (shape, _) in inputs.items()]
     inside = draw(st.booleans()) if tape is None else tape
     writer = Writer(draw, names, variables, inside)
@@ -417,7 +435,13 @@ def programs(draw: Any, most: int = 40, tape: bool | None = None, state: bool = 
         if position == at:
             writer.with_tape(draw(st.integers(1, 8)))
         writer.statement()
-    results = draw(st.lists(st.sampled_from(writer.names), min_size=1, max_size=4))
+    results = draw(st.lists(st.sampled_from(writer.names), max_size=2))
+    results += draw(st.lists(st.sampled_from(writer.names[-8:]), min_size=1, max_size=4))
+    # The sum of all floats that were made in the second half sees whether each is right, long after some were used.
+    late = [name.text for name in writer.names[len(writer.names) // 2 :] if name.kind == "f"]
+    if late and draw(st.booleans()):
+        writer.emit(f"total = {' + '.join(f'ef.sum(ef.tanh({text}))' for text in late)}")
+        results.append(Name("total", (), "f", False, 4))
     texts = [name.text for name in [*results, writer.names[-1]]]
     form = draw(st.sampled_from(["[{0}]", "({0}, [{1}])", "{{'a': [{0}], 'b': ({1}, 2.5)}}"]))
     lines = [*writer.lines, "    return " + form.format(", ".join(texts), texts[0])]

@@ -1,4 +1,4 @@
-"""Gradients of captured functions and captured gradients: all the ways in which they nest give what eager code gives."""
+"""Gradients of captured functions and captured gradients: however they nest, they give what eager code gives."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ NESTED: dict[str, Callable[[Callable[..., Any]], Any]] = {
     "vmap(function)": lambda fn: ef.vmap(fn(lambda row: ef.sum(ef.sin(row)) * row))(x_()),
     "function(vmap)": lambda fn: fn(ef.vmap(lambda row: ef.sum(ef.sin(row)) * row))(x_()),
     "vmap(grad(function))": lambda fn: ef.vmap(ef.grad(fn(lambda row: ef.sum(ef.sin(row) ** 2))))(x_()),
-    "grad(vmap(function))": lambda fn: ef.grad(lambda x: ef.sum(ef.vmap(fn(lambda row: ef.sin(row) * row[0]))(x)))(x_()),
+    "grad(vmap(function))": lambda fn: ef.grad(lambda x: ef.sum(ef.vmap(fn(lambda r: ef.sin(r) * r[0]))(x)))(x_()),
     "function(vmap(grad))": lambda fn: fn(ef.vmap(ef.grad(lambda row: ef.sum(ef.sin(row) ** 2))))(x_()),
     "jvp(grad(function))": lambda fn: ef.jvp(ef.grad(fn(loss)), [x_()], [x_()]),
     "checkpoint inside": lambda fn: ef.grad(fn(lambda x: ef.sum(ef.checkpoint(loss)(x * 2.0))))(x_()),
@@ -94,6 +94,17 @@ def test_symbolic_lengths() -> None:
         close(ef.grad(captured)(x_()[:n]), ef.grad(loss)(x_()[:n]))
         close(ef.grad(second)(x_()[:n]), ef.grad(lambda x: ef.sum(ef.grad(loss)(x) ** 2))(x_()[:n]))
     assert len(captured.concrete_functions) == 2
+
+
+def test_symbolic_lengths_that_only_attributes_of_the_backward_graph_have() -> None:
+    def f(x: Any, i: Any) -> Any:
+        return ef.sum(ef.stack([x[i], x[i]]) ** 2)
+
+    captured = ef.function(f)
+    i = ef.asarray([1, 0, 1])
+    for n in (3, 5, 4, 2):
+        close(ef.grad(captured)(ef.asarray(X[:, 0])[:n] if n < 5 else ef.arange(5.0), i),
+              ef.grad(f)(ef.asarray(X[:, 0])[:n] if n < 5 else ef.arange(5.0), i))  # fmt: skip
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -423,14 +434,9 @@ def test_what_has_no_gradient_says_so() -> None:
 
 
 def test_a_refused_gradient_names_op_and_reason() -> None:
-    refusing = [(op, i) for op in ef.ops.registry().values() for i in op.refusals if op.name == "betainc"]
-    if not refusing:
-        raise AssertionError("choose another op")
     f = ef.function(lambda a: ef.sum(ef.special.betainc(a, 2.0, 0.5)))
-    x = ef.asarray([1.0, 2.0])
-    with ef.GradientTape() as tape, pytest.raises(GradientError, match="betainc: there is no gradient with respect to a"):
-        tape.watch(x)
-        tape.gradient(f(x), x)
+    with pytest.raises(GradientError, match="betainc: there is no gradient with respect to a"):
+        ef.grad(f)(ef.asarray([1.0, 2.0]))
 
 
 def test_errors_in_backward_name_the_line() -> None:
@@ -442,11 +448,8 @@ def test_errors_in_backward_name_the_line() -> None:
         return ef.sin(x), gradient
 
     f = ef.function(lambda x: ef.sum(broken(x)))
-    with ef.GradientTape() as tape, pytest.raises(ValueError, match=r"test_capture_gradients\.py.*") as caught:
-        x = x_()
-        tape.watch(x)
-        tape.gradient(f(x), x)
-    assert "the guilty line" in str(caught.value) or "reshape" in str(caught.value)
+    with pytest.raises(ef.errors.ShapeError, match=r"reshape[^!]*test_capture_gradients\.py:\d+: return ef.reshape"):
+        ef.grad(f)(x_())
 
 
 def test_backward_graphs_hold_what_their_kinds_say() -> None:

@@ -1,4 +1,4 @@
-"""Property tests of capture drawn from the op registry: every op captured gives what it gives eagerly, gradients included."""
+"""Property tests of capture drawn from the op registry: every op and its gradient captured give what they give eagerly."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ OPS = sorted(name for name in REGISTRY if not name.startswith("doc_"))
 SEEDS = st.integers(0, 2**32 - 1)
 
 # Ops times examples times captures: a share of what the profile says, at each of them a new seed.
-few = settings(max_examples=max(2, settings.default.max_examples // 6))
-fewer = settings(max_examples=max(1, settings.default.max_examples // 12))
+few = settings(max_examples=max(2, settings.default.max_examples // 8))
+fewer = settings(max_examples=max(1, settings.default.max_examples // 25))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -42,7 +42,9 @@ def dtypes_of(op: Op) -> list[Any]:
 
 
 def depends_on_values(op: Op, sample: Sample) -> bool:
-    specs = op.infer(*[Spec(x.shape, x.dtype) if isinstance(x, np.ndarray) else x for x in sample.inputs], **sample.attrs)
+    specs = op.infer(
+        *[Spec(x.shape, x.dtype) if isinstance(x, np.ndarray) else x for x in sample.inputs], **sample.attrs
+    )
     return any(None in spec.shape for spec in (specs if isinstance(specs, tuple) else (specs,)))
 
 
@@ -72,7 +74,7 @@ def same(found: Sequence[np.ndarray], expected: Sequence[np.ndarray], exact: boo
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        scale = np.max(np.abs(b), initial=0.0, where=np.isfinite(b)) if is_inexact(b.dtype) else 0.0
+        scale = np.max(np.abs(b), initial=1.0, where=np.isfinite(b)) if is_inexact(b.dtype) else 0.0
         near = 16 * np.finfo(b.dtype).eps if is_inexact(b.dtype) else 0.0
         np.testing.assert_allclose(a, b, rtol=near, atol=near * float(scale))
 
@@ -167,7 +169,7 @@ def test_gradients_of_captured_and_captured_gradients(name: str, seed: int, data
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_GRADIENT if REGISTRY[name].smooth >= 2])
-@settings(max_examples=1)
+@settings(max_examples=max(1, settings.default.max_examples // 100))
 @given(seed=SEEDS)
 def test_second_order_through_a_captured_op(name: str, seed: int) -> None:
     found = total_of(REGISTRY[name], seed, np.float64)

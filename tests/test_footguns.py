@@ -308,6 +308,35 @@ def test_closure_of_a_partial_a_lambda_and_a_decorator_change() -> None:
             check(f, captured, X)
 
 
+def test_defaults_and_attributes_of_a_helper_change() -> None:
+    def inner(x: Any, powers: Any = [1, 2]) -> Any:  # noqa: B006 - the trap
+        return sum(x**p for p in powers) * inner.scale  # type: ignore[attr-defined]
+
+    def f(x: Any) -> Any:
+        return inner(x)
+
+    inner.scale = 2.0  # type: ignore[attr-defined]
+    captured = ef.function(f)
+    check(f, captured, X)
+    inner.scale = 3.0  # type: ignore[attr-defined]
+    check(f, captured, X)
+    inner.__defaults__[0].append(3)  # type: ignore[index]
+    check(f, captured, X)
+
+
+def test_objects_that_answer_to_every_name() -> None:
+    class Any_:
+        def __getattr__(self, name: str) -> float:
+            return 2.0
+
+    settings = Any_()
+
+    def f(x: Any) -> Any:
+        return x * settings.whatever
+
+    check(f, ef.function(f), X)
+
+
 def test_method_reads_an_attribute_of_self() -> None:
     class Model:
         def __init__(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import functools
 import itertools
 import math
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -69,6 +71,23 @@ def test_nonlocal_counter() -> None:
     refused(step, X, line="count += 1", remedy="keep it in a Variable")
 
 
+def test_what_is_remembered_in_the_first_call() -> None:
+    known: dict[int, Any] = {}
+    names: Any = collections.defaultdict(float)
+
+    def f(x: Any, n: int) -> Any:
+        if n not in known:
+            known[n] = np.arange(n)
+        return x * known[n].sum() + names["shift"]
+
+    captured = ef.function(f)
+    for n in (2, 3, 2, 3):
+        check(f, captured, X, n)
+    known[3] = np.arange(9)
+    names["shift"] = 1.0
+    check(f, captured, X, 3)
+
+
 def test_global_is_assigned() -> None:
     @ef.function
     def step(x: Any) -> Any:
@@ -77,7 +96,10 @@ def test_global_is_assigned() -> None:
         return x
 
     try:
-        refused(step, X, line="SCALE = 3.5", remedy="keep it in a Variable")
+        for before in (2.0, 3.5, 2.0):
+            globals()["SCALE"] = before
+            step(X)
+            assert SCALE == 3.5
     finally:
         globals()["SCALE"] = 2.0
 
@@ -247,7 +269,11 @@ def test_value_of_a_transformation_that_is_not_used() -> None:
 
 
 def test_clocks_are_warned_of() -> None:
-    for f in (lambda x: x * time.time(), lambda x: x * datetime.datetime.now().second):
+    for f in (
+        lambda x: x * time.time(),
+        lambda x: x * datetime.datetime.now().second,
+        lambda x: x * len(os.urandom(1)),
+    ):
         with pytest.warns(CaptureWarning, match="called once.*\n.*test_footguns") as caught:
             ef.function(f)(X)
         assert "py_function" in str(caught[0].message)

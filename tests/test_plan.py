@@ -1,4 +1,4 @@
-"""Plans: memory that is used again, Variables in place, results that stay, errors that help, profiles, gradients kept."""
+"""Plans: memory that is used again, Variables in place, results that stay, errors that help, profiles, gradients."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def test_an_error_while_running_names_op_shapes_scope_and_line() -> None:
 def test_the_reference_interpreter_explains_in_the_same_way() -> None:
     f = ef.function(lambda x, rows: ef.take(x, rows, axis=0))
     graph = concrete_of(f, ef.ones((3, 2)), np.array([0])).graph
-    with pytest.raises(ef.errors.IndexOutOfBoundsError, match="captured at test_plan.py"):
+    with pytest.raises(ef.errors.IndexOutOfBoundsError, match=r"captured at test_plan\.py"):
         run_graph(graph, [np.ones((3, 2)), np.array([5])])
 
 
@@ -382,3 +382,21 @@ def test_a_used_tape_lets_go_of_what_the_forward_half_kept() -> None:
     tape.gradient(y, x)
     del record
     assert all(reference() is None for reference in kept)
+
+
+# --- passes by name -----------------------------------------------------------------------------
+
+
+def test_passes_are_turned_off_by_name() -> None:
+    def f(x: Any) -> Any:
+        return ef.tanh(x * 1) + ef.tanh(x)
+
+    x = ef.ones(3)
+    counts = {}
+    for name, passes in (("all", None), ("no cse", {"cse": False, "fuse": False}), ("none", ())):
+        run = ef.function(f, passes=passes)
+        np.testing.assert_allclose(run(x), f(x), rtol=1e-15)
+        counts[name] = len(run.concrete_functions[0].optimized_graph)
+    assert counts["all"] < counts["no cse"] < counts["none"]
+    with pytest.raises(ef.errors.ArgumentError, match="there is no pass 'cse2'"):
+        ef.function(f, passes=["cse2"])

@@ -1,4 +1,4 @@
-"""Random programs give the same eagerly, captured, by the reference interpreter and by plans, with each pass on and off."""
+"""Random programs give the same eagerly, by the reference interpreter and by plans, with each pass on and off."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from graphs import bits
 from kernels_off import kernels_off
 from programs import Program, programs
 
-drawn = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
+drawn = settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+)
 some = settings(drawn, max_examples=max(2, settings.default.max_examples // 8))
 
 # By name what is run: everything, all but one, and one alone.
@@ -40,7 +42,7 @@ def leaves_of(tree: Any) -> list[Any]:
 
 
 class Rounds:
-    """Calls of one program, one after the other, from the same state: what they returned, and the Variables after each."""
+    """Calls of one program, one after the other, from the same state: results, and the Variables after each."""
 
     def __init__(self, program: Program, variables: dict[str, ef.Variable], lengths: list[int]) -> None:
         self.program = program
@@ -125,7 +127,9 @@ def check(program: Program, names: list[str]) -> None:
 
 def serves(concrete: Any, arrays: list[np.ndarray]) -> bool:
     lengths: dict[str, int] = {}
-    fits = all(ef.core.dims.unify(v.shape, a.shape, lengths) for v, a in zip(concrete.graph.inputs, arrays, strict=True))
+    fits = all(
+        ef.core.dims.unify(v.shape, a.shape, lengths) for v, a in zip(concrete.graph.inputs, arrays, strict=True)
+    )
     return fits and concrete.graph.guards.failed(lengths) is None
 
 
@@ -229,7 +233,7 @@ def test_a_call_that_fails_leaves_a_Variable_as_it_was() -> None:
         return y * x
 
     f(np.ones(3), np.eye(3))
-    with pytest.raises(ef.errors.EagerflowError):
+    with pytest.raises(np.linalg.LinAlgError):
         f(np.ones(3), np.zeros((3, 3)))
     np.testing.assert_array_equal(v.numpy(), np.full(3, 0.5))
 

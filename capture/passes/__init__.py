@@ -43,6 +43,25 @@ DEFAULT = (
 VERIFY = bool(os.environ.get("EAGERFLOW_VERIFY"))
 
 
+def chosen(passes: Iterable[str] | Mapping[str, bool] | None) -> tuple[str, ...]:
+    """Return the names of the passes that `optimize` runs, in their order.
+
+    Raises
+    ------
+    ArgumentError
+        There is no pass of that name.
+    """
+    names = DEFAULT if passes is None or isinstance(passes, Mapping) else tuple(passes)
+    unknown = sorted(set(names if not isinstance(passes, Mapping) else passes) - set(PASSES))
+    if unknown:
+        raise ArgumentError(
+            f"passes: there is no pass {', '.join(map(repr, unknown))}; expected some of {', '.join(PASSES)}"
+        )
+    if isinstance(passes, Mapping):
+        names = tuple([name for name in names if passes.get(name, True)])
+    return names
+
+
 def optimize(
     graph: Graph, passes: Iterable[str] | Mapping[str, bool] | None = None, verify: bool | None = None
 ) -> Graph:
@@ -83,14 +102,7 @@ def optimize(
     >>> len(optimize(graph)), len(optimize(graph, {"simplify": False})), len(optimize(graph, ["cse"]))
     (1, 2, 2)
     """
-    names = DEFAULT if passes is None or isinstance(passes, Mapping) else tuple(passes)
-    unknown = sorted(set(names if not isinstance(passes, Mapping) else passes) - set(PASSES))
-    if unknown:
-        raise ArgumentError(
-            f"passes: there is no pass {', '.join(map(repr, unknown))}; expected some of {', '.join(PASSES)}"
-        )
-    if isinstance(passes, Mapping):
-        names = tuple([name for name in names if passes.get(name, True)])
+    names = chosen(passes)
     verify = VERIFY if verify is None else verify
     if verify:
         check(graph)

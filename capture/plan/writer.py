@@ -332,7 +332,7 @@ class Writer:
             self._emit(None, f"del {', '.join(ended)}")
 
     def _result(self, value: Value) -> str:
-        """Return the expression for an output: never memory of an argument, of a constant, or that a later run writes."""
+        """Return the expression for an output: never memory of an argument, a constant, or that a later run writes."""
         name = self.names[value]
         roots = self.lives.roots[value]
         kind = self._kinds[value]

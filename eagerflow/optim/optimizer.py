@@ -202,7 +202,7 @@ class Optimizer:
             weights = alias(weights if weights.dtype == wide else weights.astype(wide))
             states = [alias(state.value) for state in slots]
             # Python floats would be weak beside the weights; the numbers of a graph are made to fit.
-            numbers = tuple([c.astype(wide) if isinstance(c, Tensor) else c for c in constants])
+            numbers: Any = tuple([c.astype(wide) if isinstance(c, Tensor) else c for c in constants])
             self._update(np, numbers, g if g.dtype == wide else g.astype(wide), weights, *states)
             for state, value in zip(slots, states, strict=True):
                 state.assign(value)

@@ -412,7 +412,7 @@ def _softmax_by_sums(xp: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
     if 0 in x.shape:
         return x
     value = exp(x - x.max(axis=axis, keepdims=True))
-    return value / value.sum(axis=axis, keepdims=True)
+    return value * (1 / value.sum(axis=axis, keepdims=True))
 
 
 @in_float32
