@@ -106,7 +106,7 @@ class ConcreteFunction:
         if active.get():
             followed, records, variables = self._followed(tensors)
             if records and self.python is not None:
-                return self.python(tensors)  # gradient functions in it are Python
+                return self.python(_owned(tensors, lent))  # gradient functions in it are Python
             if records:
                 return self._pack(self._on_tapes(tensors, lent, followed, records, variables))
         return self._run([x._held for x in tensors])
@@ -134,7 +134,7 @@ class ConcreteFunction:
     ) -> list[Tensor]:
         """Run the graph and record it on the tapes."""
         # What a tape keeps must not change when the owner of a NumPy array writes to it.
-        inputs = [wrap(x._held.copy(), x._device, x._rec) if i in lent else x for i, x in enumerate(tensors)]
+        inputs = _owned(tensors, lent)
         inputs += [wrap(array.copy(), CPU0) for array in self._hidden]
         key = (tuple(positions), tuple(map(id, variables)))
         with self._lock:
@@ -259,6 +259,11 @@ class ConcreteFunction:
 
 def _fresh(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _owned(tensors: Sequence[Tensor], lent: Container[int]) -> list[Tensor]:
+    """Return Tensors of which nobody else sees the memory."""
+    return [wrap(x._held.copy(), x._device, x._rec) if i in lent else x for i, x in enumerate(tensors)]
 
 
 def _is_followed(x: Tensor) -> bool:

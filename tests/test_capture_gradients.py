@@ -334,6 +334,12 @@ def test_custom_gradient_inside() -> None:
 
     close(ef.grad(ef.function(f))(x_()), ef.grad(f)(x_()))
     close(ef.function(ef.grad(f))(x_()), ef.grad(f)(x_()))
+    captured = ef.function(lambda x, d: f(x) * d["factor"])
+    for factor in (2.0, 2.0, 3.0):
+        close(ef.grad(captured)(x_(), {"factor": factor}), ef.grad(f)(x_()) * factor)
+        close(captured(x_(), {"factor": factor}), f(x_()) * factor)
+    second = ef.grad(lambda x: ef.sum(ef.grad(ef.function(f))(x) ** 2))
+    close(second(x_()), ef.grad(lambda x: ef.sum(ef.grad(f)(x) ** 2))(x_()))
 
 
 def test_random_draws_and_assignments_under_a_tape() -> None:

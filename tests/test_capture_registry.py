@@ -1,4 +1,4 @@
-"""Property tests of capture drawn from the op registry: every op and its gradient captured give what they give eagerly."""
+"""Property tests of capture drawn from the op registry: ops and gradients captured give what they give eagerly."""
 
 from __future__ import annotations
 

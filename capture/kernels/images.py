@@ -12,7 +12,7 @@ import numpy as np
 
 from eagerflow.capture.kernels import pools
 from eagerflow.capture.kernels.kernel import available
-from eagerflow.capture.kernels.tiled import Tiled, share
+from eagerflow.capture.kernels.tiled import Convolution, WeightGradient, share
 from eagerflow.core import Op, Spec
 from eagerflow.ops.networks import winograd
 from eagerflow.ops.networks.scratch import scratch
@@ -55,10 +55,10 @@ def _convolution(x: Spec, weight: Spec, bias: Spec | None, *, stride: Any, paddi
     channels = (weight.shape[1], weight.shape[0])
     if not winograd.pays(np, x, weight, channels, weight.shape[2:], stride=stride, padding=padding, **attrs):
         return None
-    tiled = Tiled(x.shape, weight.shape[0], weight.shape[2], stride[0], padding)
+    convolution = Convolution(x.shape, weight.shape[0], weight.shape[2], stride[0], padding)
 
     def into(x: Any, weight: Any, bias: Any, out: Any, **attrs: Any) -> None:
-        tiled.convolve(x, weight, bias, out)
+        convolution(x, weight, bias, out)
 
     return into
 
@@ -71,10 +71,10 @@ def _input_gradient(y: Spec, weight: Spec, *, size: Any, stride: Any, padding: A
         return None
     (top, bottom), (left, right) = padding
     around = ((width - 1 - top, width - 1 - bottom), (width - 1 - left, width - 1 - right))
-    tiled = Tiled(y.shape, weight.shape[1], width, 1, around)
+    convolution = Convolution(y.shape, weight.shape[1], width, 1, around)
 
     def into(y: Any, weight: Any, out: Any, **attrs: Any) -> None:
-        tiled.convolve(y, weight, None, out, mirrored=True)
+        convolution(y, weight, None, out, mirrored=True)
 
     return into
 
@@ -83,10 +83,10 @@ def _weight_gradient(x: Spec, y: Spec, *, kernel: Any, stride: Any, padding: Any
     channels = (x.shape[1], y.shape[1])
     if not winograd.pays(np, x, y, channels, kernel, stride=stride, padding=padding, **attrs):
         return None
-    tiled = Tiled(x.shape, y.shape[1], kernel[0], stride[0], padding)
+    gradient = WeightGradient(x.shape, y.shape[1], kernel[0], stride[0], padding)
 
     def into(x: Any, y: Any, out: Any, **attrs: Any) -> None:
-        tiled.weight_gradient(x, y, out)
+        gradient(x, y, out)
 
     return into
 

@@ -1,7 +1,7 @@
 """Convolutions in tiles by compiled loops: what `eagerflow.ops.networks.winograd` computes, with threads.
 
-The points of tiles are 36 matrices with a row for each tile and a column for each channel. Products are one matmul
-for each of them; the transforms before and after share their work between threads.
+The points of tiles are 36 matrices with a row for each tile and a column for each channel. They are multiplied one by
+one; threads share them, and the work of the transforms before and after.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.capture.kernels import threads, tiles
+from eagerflow.capture.kernels import products, threads, tiles
 from eagerflow.capture.kernels.tiles import LANES, POINTS
 from eagerflow.ops.networks import winograd
 from eagerflow.ops.networks.scratch import scratch
@@ -32,28 +32,36 @@ _SIDE = 4
 _LARGE = 1 << 15
 
 
-def _planes(name: str, rows: int, columns: int) -> tuple[Any, Any]:
-    """Return memory for 36 matrices as kernels take it, (36, chunks, 16), and as matrices (36, rows, columns)."""
-    chunks = -(-columns // LANES)
+def _chunks(columns: int) -> int:
+    return -(-columns // LANES)
+
+
+def _planes(name: str, rows: int, columns: int) -> Any:
+    """Return memory for 36 matrices, as kernels take it: (36, chunks, 16)."""
     # An odd number of chunks: matrices a power of two apart would get into each other's way in the cache.
-    flat = scratch(name, (POINTS**2, rows * chunks | 1, LANES), _SINGLE)
-    return flat, flat[:, : rows * chunks].reshape(POINTS**2, rows, chunks * LANES)[:, :, :columns]
+    return scratch(name, (POINTS**2, rows * _chunks(columns) | 1, LANES), _SINGLE)
 
 
 def share(function: Any, count: int, work: int) -> None:
-    """Call ``function(start, stop)`` for ranges that make up `count` parts: several at a time, if there is work enough."""
+    """Call ``function(start, stop)`` for ranges that make up `count` parts, several at a time if that pays."""
     pieces = min(count, 2 * threads.count()) if work >= _LARGE and threads.count() > 1 else 1
     threads.run(function, [(count * i // pieces, count * (i + 1) // pieces) for i in range(pieces)])
 
 
-def _run(kernel: Any, count: int, memory: Sequence[tuple[int, ...]], *arguments: Any) -> None:
-    """Run all parts of a kernel, which takes memory that each thread has of its own before the last two arguments."""
+def _run(kernel: Any, count: int, memory: Sequence[tuple[int, ...]], *arguments: Any, arrays: int = 2) -> None:
+    """Run all parts of a kernel, which takes memory that each thread has of its own before the last few arrays."""
 
     def run(start: int, stop: int) -> None:
         own = [scratch(f"own {i}", shape, _SINGLE) for i, shape in enumerate(memory)]
-        kernel(start, stop, *arguments[:-2], *own, *arguments[-2:])
+        kernel(start, stop, *arguments[:-arrays], *own, *arguments[-arrays:])
 
     share(run, count, max(arguments[-1].size, arguments[-2].size))
+
+
+def _multiply(a: Any, strides: Pair, rows: int, b: Any, depth: int, columns: int, out: Any, add: bool = False) -> None:
+    """Multiply 36 matrices: `a` has `rows` by `depth` elements with these strides, `b` has `depth` by `columns`."""
+    chunks = _chunks(columns)
+    _run(products.load(), POINTS**2, [(products.DEEP, LANES)], rows, *strides, depth, chunks, add, a, b, out, arrays=3)
 
 
 def mosaic(count: int, size: Pair, out: Pair, padding: Pads, step: int) -> tuple[Pair, Pair, Pair]:
@@ -91,7 +99,7 @@ def mosaic(count: int, size: Pair, out: Pair, padding: Pads, step: int) -> tuple
 
 
 class Tiled:
-    """A convolution of known shapes, or its gradient with respect to its weights.
+    """What convolutions of known shapes, and their gradients with respect to weights, have in common.
 
     Parameters
     ----------
@@ -126,57 +134,75 @@ class Tiled:
         mosaics = -(-count // prod(beside))
         block = max(1, _CACHE // (POINTS**2 * 4 * self._tiles * (self.channels + outs)), -(-_MANY // self._tiles))
         self._blocks = [(start, min(block, mosaics - start)) for start in range(0, mosaics, block)]
-        inputs, kernels, products = winograd.matrices(self.side)
-        self._image_kernel = tiles.load("images", inputs, step)
-        self._weight_kernel = tiles.load("weights", kernels)
-        self._result_kernel = tiles.load("results", products, step)
-        self._g_kernel = tiles.load("images", products.T, step)
-        self._gradient_kernel = tiles.load("gradients", kernels.T)
+        self._matrices = winograd.matrices(self.side)
+        self._cut = tiles.load("images", self._matrices[0], step)
 
-    def _points(self, name: str, block: Pair, x: Any, channels: int, gradient: bool = False) -> tuple[Any, Any]:
-        """Return the points of a block of images, or of the gradients of their results."""
-        first, count = block
-        flat, matrices = _planes(name, count * self._tiles, channels)
-        size = self.step if gradient else POINTS
-        chunks = -(-channels // LANES)
+    def _points(self, first: int, count: int, x: Any) -> Any:
+        """Return the points of a block of images."""
+        return self._transformed("points", self._cut, POINTS, self._origin, first, count, x, self.channels)
+
+    def _transformed(
+        self, name: str, kernel: Any, size: int, origin: tuple[int, ...], first: int, count: int, x: Any, channels: int
+    ) -> Any:
+        """Return the points of a block of images, cut into tiles of `size`."""
+        points = _planes(name, count * self._tiles, channels)
+        chunks = _chunks(channels)
         rows, columns = (self._rows - 1) * self.step + size, (self._columns - 1) * self.step + size
         rows = max(size, min(rows, _BAND // (columns * chunks * LANES * 4)))
         memory = ((rows, columns, chunks, LANES), (POINTS, columns * chunks, LANES), (POINTS * LANES,))
-        kernel, origin = (self._g_kernel, (1, 0, 0)) if gradient else (self._image_kernel, self._origin)
-        _run(kernel, count * self._rows, memory, first, *self._geometry, *origin, x, flat)
-        return flat, matrices
+        _run(kernel, count * self._rows, memory, first, *self._geometry, *origin, x, points)
+        return points
 
-    def convolve(self, x: Any, weight: Any, bias: Any, out: Any, mirrored: bool = False) -> None:
-        """Compute the convolution of x (N, C, H, W) with weights (O, C, k, k), or (C, O, k, k) if they are `mirrored`."""
+
+class Convolution(Tiled):
+    """A convolution; see `Tiled` for the parameters."""
+
+    def __init__(self, *shapes: Any) -> None:
+        super().__init__(*shapes)
+        products.load()
+        _, kernels, results = self._matrices
+        self._weights = tiles.load("weights", kernels)
+        self._join = tiles.load("results", results, self.step)
+
+    def __call__(self, x: Any, weight: Any, bias: Any, out: Any, mirrored: bool = False) -> None:
+        """Convolve x (N, C, H, W) with weights (O, C, k, k), or `mirrored` ones (C, O, k, k)."""
         x = np.ascontiguousarray(x)
-        weight = np.ascontiguousarray(winograd.folded(weight, self.stride))
+        weight = weight if mirrored else winograd.folded(weight, self.stride).swapaxes(0, 1)
         shift = np.zeros(self.outs, _SINGLE) if bias is None else np.ascontiguousarray(bias, _SINGLE)
-        flat, matrices = _planes("kernel", *weight.shape[:2])
-        memory = ((self.side * self.side * LANES,), (POINTS * POINTS * LANES,))
-        _run(self._weight_kernel, len(weight), memory, int(mirrored), weight, flat)
-        matrices = matrices if mirrored else matrices.swapaxes(1, 2)
-        chunks = -(-self.outs // LANES)
-        memory = (
-            (self.step, self._columns * self.step, chunks, LANES), (self.step * POINTS * LANES,), (self.step * LANES,)
-        )  # fmt: skip
+        matrices = _planes("kernel", self.channels, self.outs)
+        memory: list[tuple[int, ...]] = [(self.side * self.side * LANES,), (POINTS * POINTS * LANES,)]
+        _run(self._weights, self.channels, memory, int(mirrored), weight, matrices)
+        band = (self.step, self._columns * self.step, _chunks(self.outs), LANES)
+        memory = [band, (self.step * POINTS * LANES,), (self.step * LANES,)]
+        strides = (_chunks(self.channels) * LANES, 1)
         for first, count in self._blocks:
-            _, points = self._points("points", (first, count), x, self.channels)
-            flat, products = _planes("products", count * self._tiles, self.outs)
-            np.matmul(points, matrices, out=products)
-            _run(self._result_kernel, count * self._rows, memory, first, *self._geometry, shift, flat, out)
+            points = self._points(first, count, x)
+            result = _planes("products", count * self._tiles, self.outs)
+            _multiply(points, strides, count * self._tiles, matrices, self.channels, self.outs, result)
+            _run(self._join, count * self._rows, memory, first, *self._geometry, shift, result, out)
 
-    def weight_gradient(self, x: Any, g: Any, out: Any) -> None:
-        """Compute the gradient (O, C, k, k) with respect to the weights."""
+
+class WeightGradient(Tiled):
+    """The gradient of a convolution with respect to its weights; see `Tiled` for the parameters."""
+
+    def __init__(self, *shapes: Any) -> None:
+        super().__init__(*shapes)
+        products.load()
+        _, kernels, results = self._matrices
+        self._cut_gradient = tiles.load("images", results.T, self.step)
+        self._join = tiles.load("gradients", kernels.T)
+
+    def __call__(self, x: Any, g: Any, out: Any) -> None:
+        """Compute the gradient (O, C, k, k) from x (N, C, H, W) and the gradient of the result."""
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
-        total: Any = None
-        for block in self._blocks:
-            _, points = self._points("points", block, x, self.channels)
-            _, products = self._points("products", block, g, self.outs, gradient=True)
-            flat, summed = _planes("kernel" if total is None else "summand", self.outs, self.channels)
-            np.matmul(products.swapaxes(1, 2), points, out=summed)
-            total = flat if total is None else np.add(total, flat, out=total)
+        total = _planes("kernel", self.outs, self.channels)
+        strides = (1, _chunks(self.outs) * LANES)
+        for i, (first, count) in enumerate(self._blocks):
+            points = self._points(first, count, x)
+            of_g = self._transformed("products", self._cut_gradient, self.step, (1, 0, 0), first, count, g, self.outs)
+            _multiply(of_g, strides, self.outs, points, count * self._tiles, self.channels, total, add=i > 0)
         direct = self.stride == 1
         result = out if direct else np.empty((self.outs, self.channels, self.side, self.side), _SINGLE)
-        _run(self._gradient_kernel, self.outs, ((self.side * self.side * LANES,),), total, result)
+        _run(self._join, self.outs, [(self.side * self.side * LANES,)], total, result)
         if not direct:
             out[...] = winograd.unfolded(result, self.stride, self.width)

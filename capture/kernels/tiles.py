@@ -96,7 +96,7 @@ _RESULTS = """
                         target[column] = source[column] + shift
 """
 
-# Weights (O, C, r, r) to points of O by C matrices, mirrored if `mirror` is 1. A part is an output channel.
+# Weights (I, O, r, r) to points of I by O matrices, mirrored if `mirror` is 1. A part is an input channel.
 _WEIGHTS = """
     channels = x.shape[1]
     chunks = (channels + {lanes} - 1) // {lanes}
@@ -146,9 +146,7 @@ Place = Callable[..., str]
 
 def _sum(terms: Sequence[tuple[float, str]]) -> str:
     """Return the expression for a sum of products by numbers."""
-    text = " + ".join(
-        name if factor == 1 else f"np.float32({factor!r}) * {name}" for factor, name in terms if factor
-    )
+    text = " + ".join(name if factor == 1 else f"np.float32({factor!r}) * {name}" for factor, name in terms if factor)
     return text or "np.float32(0)"
 
 
@@ -199,7 +197,7 @@ def _square(matrix: Any, source: Place, target: Place) -> list[str]:
 
 
 def _loop(count: int, target: Place, source: Place) -> list[str]:
-    """Return lines that copy LANES elements `count` times, in a loop for each: several stores in one do not vectorize."""
+    """Return lines that copy all lanes `count` times: a loop with several stores would not vectorize."""
     lines = []
     for i in range(count):
         lines += [f"for lane in range({LANES}):", f"    {target(i)} = {source(i)}"]
@@ -232,8 +230,18 @@ def _body(kind: str, matrix: Any, step: int) -> dict[str, tuple[int, list[str]]]
 
     if kind == "images":
         return {
-            "down": (16, _lanes(matrix, lambda k: f"flat[i * {step} + {k}, place, lane]", lambda k: f"half[{k}, place, lane]")),
-            "across": (24, _lanes(matrix, lambda k: f"half[a, place + {k} * chunks, lane]", lambda k: f"out[a * {POINTS} + {k}, number, lane]")),
+            "down": (
+                16,
+                _lanes(matrix, lambda k: f"flat[i * {step} + {k}, place, lane]", lambda k: f"half[{k}, place, lane]"),
+            ),
+            "across": (
+                24,
+                _lanes(
+                    matrix,
+                    lambda k: f"half[a, place + {k} * chunks, lane]",
+                    lambda k: f"out[a * {POINTS} + {k}, number, lane]",
+                ),
+            ),
         }
     if kind == "results":
         down = []
@@ -254,7 +262,9 @@ def _body(kind: str, matrix: Any, step: int) -> dict[str, tuple[int, list[str]]]
         )
     else:
         lines = _square(
-            matrix, lambda i, j: f"x[{i * POINTS + j}, number, lane]", lambda i, j: f"square[{(i * outs + j) * LANES} + lane]"
+            matrix,
+            lambda i, j: f"x[{i * POINTS + j}, number, lane]",
+            lambda i, j: f"square[{(i * outs + j) * LANES} + lane]",
         )
     return {"whole": (16, lines)}
 
@@ -284,8 +294,8 @@ def load(kind: str, matrix: Any, step: int = 0) -> Any:
 def _load(kind: str, rows: tuple[tuple[float, ...], ...], step: int) -> Any:
     from numba import float32, types
 
-    def array(axes: int, readonly: bool = True) -> Any:
-        return types.Array(float32, axes, "C", readonly=readonly)
+    def array(axes: int, readonly: bool = True, layout: str = "C") -> Any:
+        return types.Array(float32, axes, layout, readonly=readonly)
 
     matrix = np.array(rows)
     text, names, memory = _KINDS[kind]
@@ -301,5 +311,6 @@ def _load(kind: str, rows: tuple[tuple[float, ...], ...], step: int) -> Any:
     axes = (4, 3) if kind in ("images", "weights") else (3, 4)
     more = [array(1) if name == "bias" else types.int64 for name in names]
     own = [array(n, False) for n in memory.values()]
-    signature = types.void(types.int64, types.int64, *more, *own, array(axes[0]), array(axes[1], False))
+    given = array(axes[0], layout="A" if kind == "weights" else "C")
+    signature = types.void(types.int64, types.int64, *more, *own, given, array(axes[1], False))
     return compiled.load(source, "kernel", [signature], noalias=True, fastmath=("contract",))
