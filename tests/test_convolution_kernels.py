@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import eagerflow as ef
-from eagerflow.capture.kernels import available, images, threads, tiled, tiles
+from eagerflow.capture.kernels import available, images, products, threads, tiled, tiles
 from eagerflow.core import Spec
 from eagerflow.devices import CPU0
 from eagerflow.ops.networks import columns, winograd

@@ -294,7 +294,7 @@ def load(kind: str, matrix: Any, step: int = 0) -> Any:
 def _load(kind: str, rows: tuple[tuple[float, ...], ...], step: int) -> Any:
     from numba import float32, types
 
-    def array(axes: int, readonly: bool = True, layout: str = "C") -> Any:
+    def array(axes: int, readonly: bool = True, layout: Any = "C") -> Any:
         return types.Array(float32, axes, layout, readonly=readonly)
 
     matrix = np.array(rows)

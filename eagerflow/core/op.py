@@ -262,9 +262,7 @@ class Op:
             kept = self._keeps[key] = tuple(slot in wanted for slot in range(count + 1))
         return kept
 
-    def register_kernel(
-        self, kind: str, kernel: Callable[..., Any], into: Callable[..., Any] | None = None
-    ) -> None:
+    def register_kernel(self, kind: str, kernel: Callable[..., Any], into: Callable[..., Any] | None = None) -> None:
         """Use `kernel(*inputs, **attrs)` for devices of the kind named `kind`.
 
         Parameters
