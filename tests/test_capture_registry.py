@@ -26,8 +26,8 @@ OPS = sorted(name for name in REGISTRY if not name.startswith("doc_"))
 SEEDS = st.integers(0, 2**32 - 1)
 
 # Ops times examples times captures: a share of what the profile says, at each of them a new seed.
-few = settings(max_examples=max(2, settings.default.max_examples // 8))
-fewer = settings(max_examples=max(1, settings.default.max_examples // 25))
+few = settings(max_examples=max(2, settings().max_examples // 8))
+fewer = settings(max_examples=max(1, settings().max_examples // 25))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -169,7 +169,7 @@ def test_gradients_of_captured_and_captured_gradients(name: str, seed: int, data
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_GRADIENT if REGISTRY[name].smooth >= 2])
-@settings(max_examples=max(1, settings.default.max_examples // 100))
+@settings(max_examples=max(1, settings().max_examples // 100))
 @given(seed=SEEDS)
 def test_second_order_through_a_captured_op(name: str, seed: int) -> None:
     found = total_of(REGISTRY[name], seed, np.float64)

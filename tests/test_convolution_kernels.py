@@ -285,7 +285,7 @@ def test_captured_network_agrees_with_pytorch() -> None:
     x, one, bias, two = tensors = [torch.from_numpy(item).requires_grad_() for item in arrays]
     y = functional.max_pool2d(functional.relu(functional.conv2d(x, one, bias, padding=2)), 3, 2)
     loss = functional.conv2d(y, two, padding=1).square().mean()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     found = ef.function(both)(*[ef.asarray(item) for item in arrays])
     assert_close(found[0].numpy(), loss.detach().numpy(), 1e-5)
     for mine, theirs in zip(found[1:], tensors, strict=True):

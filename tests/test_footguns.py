@@ -190,14 +190,14 @@ def test_global_appears_later(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_attribute_of_a_python_module_changes() -> None:
     settings = types.ModuleType("settings")
-    settings.scale = 2.0  # type: ignore[attr-defined]
+    settings.scale = 2.0
 
     def f(x: Any) -> Any:
-        return x * settings.scale  # type: ignore[attr-defined]
+        return x * settings.scale
 
     captured = ef.function(f)
     check(f, captured, X)
-    settings.scale = 3.0  # type: ignore[attr-defined]
+    settings.scale = 3.0
     check(f, captured, X)
 
 
@@ -310,15 +310,15 @@ def test_closure_of_a_partial_a_lambda_and_a_decorator_change() -> None:
 
 def test_defaults_and_attributes_of_a_helper_change() -> None:
     def inner(x: Any, powers: Any = [1, 2]) -> Any:  # noqa: B006 - the trap
-        return sum(x**p for p in powers) * inner.scale  # type: ignore[attr-defined]
+        return sum(x**p for p in powers) * inner.scale
 
     def f(x: Any) -> Any:
         return inner(x)
 
-    inner.scale = 2.0  # type: ignore[attr-defined]
+    inner.scale = 2.0
     captured = ef.function(f)
     check(f, captured, X)
-    inner.scale = 3.0  # type: ignore[attr-defined]
+    inner.scale = 3.0
     check(f, captured, X)
     inner.__defaults__[0].append(3)  # type: ignore[index]
     check(f, captured, X)

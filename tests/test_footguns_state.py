@@ -350,7 +350,7 @@ def test_decorated_twice_and_not_a_function() -> None:
     once = ef.function(lambda x: x + 1)
     assert ef.function(once) is once
     with pytest.raises(ArgumentError, match="expected a function"):
-        ef.function(3)  # type: ignore[call-overload]
+        ef.function(3)
 
 
 def test_two_threads_and_the_first_call() -> None:

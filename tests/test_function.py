@@ -163,7 +163,7 @@ def test_input_signature_holds_inside_another_function() -> None:
 
 def test_specs_say_what_is_wrong_with_them() -> None:
     with pytest.raises(ShapeError, match="sequence of lengths"):
-        ef.TensorSpec(3)  # type: ignore[arg-type]
+        ef.TensorSpec(3)
     with pytest.raises(ShapeError, match="0 or more"):
         ef.TensorSpec([-1])
     with pytest.raises(DTypeError):
@@ -315,7 +315,7 @@ def test_callbacks_that_assign_to_variables() -> None:
 def test_errors_of_callbacks_pass_as_they_are() -> None:
     @ef.function
     def f(x: Any) -> Any:
-        return ef.py_function(lambda t: {}["missing"], [x], ef.TensorSpec([]))
+        return ef.py_function(lambda t: dict[str, int]()["missing"], [x], ef.TensorSpec([]))
 
     with pytest.raises(KeyError, match="missing"):
         f(X)
@@ -326,7 +326,7 @@ def test_errors_of_callbacks_pass_as_they_are() -> None:
     with pytest.raises(DTypeError, match="returned dtype float64"):
         kind(X)
     with pytest.raises(ArgumentError, match="inputs is a list"):
-        ef.py_function(abs, X)  # type: ignore[arg-type]
+        ef.py_function(abs, X)
     with pytest.raises(ArgumentError, match="with all lengths"):
         ef.py_function(abs, [X], ef.TensorSpec([None]))
 

@@ -86,7 +86,8 @@ class Program:
     def operation(self, kind: str) -> None:
         draw, x = self.data.draw, self.value()
         inputs: list[Any] = [x]
-        name, attrs = kind, {}
+        name = kind
+        attrs: dict[str, Any] = {}
         if kind == "unary":
             name = draw(st.sampled_from(UNARY))
         elif kind == "binary":

@@ -23,7 +23,7 @@ REGISTRY = ef.ops.registry()
 ELEMENTWISE = {name: op for name, op in REGISTRY.items() if op.fusion == "elementwise" and name.isidentifier()}
 SCALAR = {name: op for name, op in REGISTRY.items() if op.scalar is not None}
 PLAIN = {name for name, op in SCALAR.items() if not op.sample(Draw(0)).attrs}
-LOWER = {name: op for name, op in REGISTRY.items() if op.lower is not None}
+LOWER: dict[str, Any] = {name: op for name, op in REGISTRY.items() if op.lower is not None}
 F32, F64 = np.float32, np.float64
 
 # Elementwise ops without a scalar form, and why.
@@ -361,6 +361,7 @@ def _ops_in(op: Op) -> set[Op]:
             return super().apply(op, inputs, attrs)
 
     sample = op.sample(Draw(0))
+    assert op.lower is not None
     with ef.core.dispatch.interpret(Watching()):
         op.lower(*[ef.asarray(x) if isinstance(x, np.ndarray) else x for x in sample.inputs], **sample.attrs)
     return found

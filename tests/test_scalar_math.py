@@ -216,7 +216,7 @@ def test_float64_of_two_is_as_right_as_numpy(name: str) -> None:
 
 # Functions that are exact. NumPy's own loops disagree about the sign of a zero that is the greater of two.
 
-EXACT = {
+EXACT: dict[str, Any] = {
     "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "rint": np.rint,
     "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite, "signbit": np.signbit,
     "truth": lambda x: x.astype(np.bool_), "logical_not": np.logical_not,

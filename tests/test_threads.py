@@ -108,4 +108,4 @@ def test_the_count_is_what_was_set_or_what_may_be_used() -> None:
 @pytest.mark.parametrize("bad", [0, -1, 1.5, True, "2"])
 def test_a_count_that_is_none_is_refused(bad: object) -> None:
     with pytest.raises(ArgumentError, match="expected a positive integer or None, got"):
-        threads.set_num_threads(bad)  # type: ignore[arg-type]
+        threads.set_num_threads(bad)

@@ -19,7 +19,9 @@ def kernel(start, stop, top, left, line, x, out):
     for part in range(start, stop):
         for i in range(out.shape[1]):
             first, last = max(i * {down} - top, 0), min(i * {down} - top + {height}, x.shape[1])
-            inner[:] = x[part, first]
+            source = x[part, first]
+            for j in range(x.shape[2]):
+                inner[j] = source[j]
             for row in range(first + 1, last):
                 source = x[part, row]
                 for j in range(x.shape[2]):
@@ -40,7 +42,8 @@ _GRADIENT = """
 def kernel(start, stop, top, left, g, x, highest, out):
     for part in range(start, stop):
         target = out[part].reshape(-1)
-        target[:] = 0
+        for place in range(target.size):
+            target[place] = 0
         for i in range(g.shape[1]):
             above = i * {down} - top
             for j in range(g.shape[2]):

@@ -34,7 +34,10 @@ _IMAGES = """
         mosaic, first = part // grid_rows, part % grid_rows
         count = min(most, stop - part, grid_rows - first)
         rows = (count - 1) * {step} + {size}
-        band[:rows] = 0
+        for row in range(rows):
+            for place in range(columns * chunks):
+                for lane in range({lanes}):
+                    flat[row, place, lane] = 0
         for place in range(down * across):
             image = (first_mosaic + mosaic) * down * across + place
             if image >= x.shape[0]:
@@ -100,7 +103,8 @@ _RESULTS = """
 _WEIGHTS = """
     channels = x.shape[1]
     chunks = (channels + {lanes} - 1) // {lanes}
-    square[:] = 0
+    for place in range(square.size):
+        square[place] = 0
     for part in range(start, stop):
         for chunk in range(chunks):
             number = part * chunks + chunk
