@@ -1,4 +1,4 @@
-"""Compiled kernels of ops on images: convolutions in tiles, and max pooling.
+"""Compiled kernels of single ops: convolutions in tiles, max pooling, LSTM layers.
 
 Plans use them in place of NumPy's. Eager code does not: it would wait for the compiler.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.capture.kernels import pools
+from eagerflow.capture.kernels import pools, recurrent
 from eagerflow.capture.kernels.kernel import available
 from eagerflow.capture.kernels.tiled import Convolution, WeightGradient, share
 from eagerflow.core import Op, Spec
@@ -144,4 +144,6 @@ _MAKERS: dict[str, Callable[..., Into | None]] = {
     "conv2d_weight_gradient": _weight_gradient,
     "max_pool2d": _maximum,
     "max_pool2d_scatter": _scatter,
+    "lstm": recurrent.forward,
+    "lstm_gradient": recurrent.backward,
 }
