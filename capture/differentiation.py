@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from eagerflow.capture.executable import Executable
-from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Value
+from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Rewriter, Value
 from eagerflow.capture.trace import Trace
 from eagerflow.core import GradientTape, Tensor, Variable, alias, is_inexact, wrap
 from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
@@ -304,11 +304,22 @@ def split(joint: Any) -> tuple[Graph, Graph, list[Value], list[Value]]:
     crossing += [value for value in joint.gradients if value.node not in inside]
     kept = list(dict.fromkeys(crossing))
     drawn = [value for n in early if _is_drawn(n, joint) and n in _needed_again(joint) for value in n.outputs]
-    forward_nodes = [n for n in early if n not in moved]
     outputs = [*joint.outputs, *[value for value in kept if value not in joint.inputs], *drawn]
-    forward = Graph(joint.name, joint.inputs, outputs, forward_nodes, joint.draws, joint.guards)
+    whole = Graph(joint.name, joint.inputs, outputs, joint.nodes, joint.draws, joint.guards)
+    forward = _only(whole, {n for n in early if n not in moved})
     nodes = [n for n in joint.nodes if n in inside and n.op is not PARAMETER]
     return forward, extracted(f"{joint.name} (gradient)", nodes, [*kept, *joint.weights], joint.gradients), kept, drawn
+
+
+def _only(graph: Graph, wanted: set[Node]) -> Graph:
+    """Return a graph with the wanted nodes only; what waited for others waits for what these waited for."""
+    rewriter = Rewriter(graph)
+    for node in graph.nodes:
+        if node in wanted:
+            rewriter.keep(node)
+        else:
+            rewriter.drop(node)
+    return rewriter.graph()
 
 
 def _acts(node: Node) -> bool:

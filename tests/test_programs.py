@@ -271,3 +271,20 @@ def test_kernels_write_over_an_input_only_where_the_result_is_made_of_it() -> No
     x, y, m = (ef.asarray(rng.normal(size=(3, 4, 4))) for _ in range(3))
     for got, wanted in zip(ef.function(f)(x, y, m), f(x, y, m), strict=True):
         np.testing.assert_allclose(got.numpy(), wanted.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_read_that_nothing_uses_leaves_no_edge_behind() -> None:
+    v = ef.Variable(np.array([-0.5, 0.25]))
+
+    @ef.function
+    def f(x: ef.Tensor) -> ef.Tensor:
+        _ = v.value
+        v.assign(x * 0.5)
+        return x + ef.tanh(x)
+
+    x = ef.ones(2)
+    with ef.GradientTape() as tape:
+        tape.watch(x)
+        y = f(x)
+    np.testing.assert_allclose(tape.gradient(y, x), 2 - np.tanh(1.0) ** 2)
+    assert v.numpy().tolist() == [0.5, 0.5]

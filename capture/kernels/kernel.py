@@ -31,6 +31,8 @@ class Kernel:
     call : callable
         ``call(*inputs, *outputs)`` computes into the outputs, which are C-contiguous arrays of the exact shapes. It
         is safe in several threads at once.
+    direct : tuple or None
+        Of small work: `function` takes this, then the inputs and outputs as arrays of one axis.
     may_overwrite : tuple of frozenset
         For each output the positions of inputs whose memory it may be given.
     source : str
@@ -55,6 +57,7 @@ class Kernel:
         self._combine = _combinations(schedule)
         self.plain = not any(self._combine)
         self.may_overwrite = _overwritable(schedule)
+        self.direct: tuple[Any, ...] | None = None
         self.call = self._call()
 
     def _call(self) -> Callable[..., None]:
@@ -64,6 +67,8 @@ class Kernel:
             return self._in_parts
         if any(item is not None and item.count is not None for item in self._combine):
             return self._whole
+
+        self.direct = (0, length, *sizes)
 
         def call(*arrays: Any) -> None:
             function(0, length, *sizes, *[array.ravel() for array in arrays])

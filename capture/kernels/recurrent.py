@@ -88,9 +88,7 @@ def forward(x: Spec, h0: Spec, c0: Spec, w: Spec) -> Into | None:
     return into
 
 
-def backward(
-    gh: Spec | None, gc: Spec | None, gg: Spec | None, c: Spec, gates: Spec, c0: Spec, w: Spec
-) -> Into | None:
+def backward(gh: Spec | None, gc: Spec | None, gg: Spec | None, c: Spec, gates: Spec, c0: Spec, w: Spec) -> Into | None:
     """Return the kernel of the op `lstm_gradient`: it fills the gradients of the gates, h0 and c0.
 
     There is one for what training needs: only the outputs h have a gradient.

@@ -62,6 +62,8 @@ class Writer:
         self._workspace: list[str] = []
         self._taken: dict[Value, Buffer] = {}
         self._samples: dict[Value, np.ndarray] = {}  # arrays with the strides of those in the workspace
+        self._flats: dict[Value, str] = {}  # names of the same as arrays of one axis
+        self._reads = {v for step in steps if step.node.op is READ for v in step.node.outputs}
         self._whole = self._results = 0
         self._kinds = dict.fromkeys(graph.inputs, "parameter")
         self._in_place = _in_place(steps, lives)
@@ -238,14 +240,35 @@ class Writer:
             targets[0] = f"out={targets[0]}"  # a third input without a name is deprecated
         if step.attrs:
             targets.append(f"**{self._global('a', step.attrs)}")
-        if step.parts is None:
+        direct = None if step.kernel is None or step.parts is not None else step.kernel.direct
+        if direct is not None:
+            before = [repr(x) if type(x) is int else self._global("s", x) for x in direct]
+            flat = [self._flat(x) for x in (*step.node.inputs, *step.node.outputs)]
+            self._emit(step, f"{self._global('k', step.kernel.function)}({', '.join([*before, *flat])})")
+        elif step.parts is None:
             self._emit(step, f"{self._global('k', step.call)}({', '.join([*arguments, *targets])})")
+        if step.parts is None:
             return
         groups = []
         for inputs, outputs in step.parts:
             groups.append(f"({', '.join([*arguments[:inputs], *targets[:outputs]])})")
             del arguments[:inputs], targets[:outputs]
         self._emit(step, f"{self._global('k', step.call)}([{', '.join(groups)}])")
+
+    def _flat(self, value: Value) -> str:
+        """Return an array as one of a single axis, for kernels that are called without a way around."""
+        name = self.names[value]
+        sample = self._samples.get(value)
+        if sample is None or not sample.flags.c_contiguous:
+            own = self._kinds[value] in ("result", "variable") and len(value.shape) == 1
+            return name if own and value not in self._reads else f"{name}.ravel()"
+        if sample.ndim == 1:
+            return name
+        if value not in self._flats:
+            self._flats[value] = flat = f"{name}_"
+            self._before.append(f"{flat} = {name}.reshape(-1)")
+            self._workspace.append(flat)
+        return self._flats[value]
 
     def _memory(self, position: int, step: Step, index: int) -> str:
         """Return the name of the array that a result is written into."""
