@@ -20,6 +20,6 @@ def other_kernel(op: Op, kernel: Callable[..., Any]) -> Iterator[None]:
     finally:
         for mine, before in ((op._kernels, kernels), (op._into, into)):
             mine.clear()
-            mine.update(before)  # type: ignore[arg-type]
+            mine.update(before)
         for rebind in op.rebind:
             rebind(op.kernel_for(CPU0))
