@@ -82,6 +82,7 @@ def compare(program: Program, found: list[list[Any]], expected: list[list[Any]],
     for number, (got, wanted) in enumerate(zip(found, expected, strict=True)):
         assert len(got) == len(wanted)
         for position, (a, b) in enumerate(zip(got, wanted, strict=True)):
+            a, b = np.asarray(a), np.asarray(b)  # plain numbers are results, too
             place = f"{what}, call {number}, result {position}"
             assert (a.shape, a.dtype) == (b.shape, b.dtype), place
             if a.dtype.kind in "biu":
