@@ -7,6 +7,7 @@ from typing import Any
 
 from eagerflow.capture.executable import Executable
 from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Rewriter, Value
+from eagerflow.capture.interpreter import lengths_of
 from eagerflow.capture.trace import Trace
 from eagerflow.core import GradientTape, Tensor, Variable, alias, is_inexact, wrap
 from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
@@ -63,7 +64,7 @@ class Differentiated:
             return results
         likes = [(r.shape, r.dtype, r.device) for r in followed]
         device = followed[0].device
-        lengths = _lengths(self._joint.inputs, arrays) if self._symbolic else {}
+        lengths = lengths_of(self.captured, arrays) if self._symbolic else {}
         rest = iter(made[count:])
         kept = [next(rest) if slot is None else arrays[slot] for slot in self._given]
         arguments = [array if needed else None for array, needed in zip(arrays, self._needs, strict=True)]
@@ -116,31 +117,28 @@ class Differentiated:
         return [found[value] for value in joint.gradients]
 
 
-def _lengths(values: Sequence[Value], arrays: Sequence[Any]) -> dict[str, int]:
-    from_shapes: dict[str, int] = {}
-    for value, array in zip(values, arrays, strict=True):
-        for side, length in zip(value.shape, array.shape, strict=True):
-            if type(side) is not int:
-                from_shapes.setdefault(str(side), length)
-    return from_shapes
-
-
 def _zero_or_linear(g: Tensor | None, parent: Record | None) -> Any:
     if g is None:
         return wrap(parent.device.kind.namespace.zeros(parent.shape, parent.dtype), parent.device)  # type: ignore[union-attr]
     return g.conj() if g.dtype.kind == "c" else g
 
 
-def replay(node: Node, found: dict[Value, Any], lengths: Any) -> None:
-    """Run a node on Tensors through the public op, so that whatever listens hears of it."""
-    inputs = [found[x] if isinstance(x, Value) else evaluate(x, lengths) for x in node.inputs]
+def replay(node: Node, found: dict[Value, Any], lengths: dict[str, int] | None = None) -> None:
+    """Run a node on Tensors through the public op, so that whatever listens hears of it.
+
+    Without lengths those that are symbolic stay what they are.
+    """
+    inputs = [found[x] if isinstance(x, Value) else x for x in node.inputs]
+    attrs = dict(node.attrs)
+    if lengths is not None:
+        inputs, attrs = [x if isinstance(x, Tensor) else evaluate(x, lengths) for x in inputs], evaluate(attrs, lengths)
     if node.op is CONSTANT:
         made: Any = wrap(node.attrs["value"], node.outputs[0].device)
     elif node.op is LENGTH:
-        made = Tensor(evaluate(node.attrs["length"], lengths), node.outputs[0].dtype)
+        made = Tensor(attrs["length"], node.outputs[0].dtype)
     else:
-        made = node.op(*inputs, **evaluate(dict(node.attrs), lengths))
-    several = [made] if len(node.outputs) == 1 and not isinstance(made, tuple) else list(made)
+        made = node.op(*inputs, **attrs)
+    several = [made] if node.op.outputs == 1 else list(made)
     for value, result in zip(node.outputs, several, strict=True):
         found[value] = result
 
@@ -202,25 +200,17 @@ class _Joint:
                 )
                 found.update(zip(node.outputs, made, strict=True))
             else:
-                replay_symbolic(node, found)
+                replay(node, found)
         trace.at(None)
 
 
-def replay_symbolic(node: Node, found: dict[Value, Any]) -> None:
-    """Run a node on symbols; symbolic lengths stay what they are."""
-    made = node.op(*[found[x] if isinstance(x, Value) else x for x in node.inputs], **node.attrs)
-    several = [made] if node.op.outputs == 1 else list(made)
-    for value, result in zip(node.outputs, several, strict=True):
-        found[value] = result
-
-
-def needed_for(values: Iterable[Value], stop: Any = ()) -> set[Node]:
-    """Return the nodes that the values need, not going beyond nodes in `stop`."""
+def needed_for(values: Iterable[Value]) -> set[Node]:
+    """Return the nodes that the values need."""
     needed: set[Node] = set()
     stack = [value.node for value in values]
     while stack:
         node = stack.pop()
-        if node in needed or node in stop:
+        if node in needed:
             continue
         needed.add(node)
         stack.extend([value.node for value in node.values])
