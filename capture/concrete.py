@@ -15,7 +15,7 @@ from eagerflow.capture.graph import Graph
 from eagerflow.capture.page import write
 from eagerflow.capture.plan import Memory, Plan
 from eagerflow.capture.profile import Profile, unchanged
-from eagerflow.capture.signature import Call, TensorKey
+from eagerflow.capture.tracing.signature import Call, TensorKey
 from eagerflow.capture.view import view_of
 from eagerflow.core import Tensor, Variable, is_inexact, wrap
 from eagerflow.core.dims import unify

@@ -8,7 +8,7 @@ from typing import Any
 from eagerflow.capture.executable import Executable
 from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Rewriter, Value
 from eagerflow.capture.interpreter import lengths_of
-from eagerflow.capture.trace import Trace
+from eagerflow.capture.tracing.trace import Trace
 from eagerflow.core import GradientTape, Tensor, Variable, alias, is_inexact, wrap
 from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
 from eagerflow.core.dims import evaluate

@@ -14,14 +14,14 @@ import numpy as np
 import optree
 
 from eagerflow.capture.concrete import ConcreteFunction
-from eagerflow.capture.explanation import Explanation
 from eagerflow.capture.passes import chosen
-from eagerflow.capture.signature import Call, TensorKey, TensorSpec, check_specs, fit, quick_key
-from eagerflow.capture.table import Table, Trace
-from eagerflow.capture.trace import NotCapturable
-from eagerflow.capture.tracing import Tracing
-from eagerflow.capture.walk import SIMPLE
-from eagerflow.capture.watching import Outside
+from eagerflow.capture.tracing.explanation import Explanation
+from eagerflow.capture.tracing.signature import Call, TensorKey, TensorSpec, check_specs, fit, quick_key
+from eagerflow.capture.tracing.table import Table, Trace
+from eagerflow.capture.tracing.trace import NotCapturable
+from eagerflow.capture.tracing.tracing import Tracing
+from eagerflow.capture.tracing.walk import SIMPLE
+from eagerflow.capture.tracing.watching import Outside
 from eagerflow.core import Tensor
 from eagerflow.core.explain import describe, user_line
 from eagerflow.core.traced import capturing

@@ -18,11 +18,11 @@ from eagerflow import nn as nn
 from eagerflow import ops as ops
 from eagerflow import optim as optim
 from eagerflow import random as random
-from eagerflow.capture.callback import print as print
-from eagerflow.capture.callback import py_function as py_function
 from eagerflow.capture.function import function as function
-from eagerflow.capture.place import name_scope as name_scope
-from eagerflow.capture.signature import TensorSpec as TensorSpec
+from eagerflow.capture.tracing.callback import print as print
+from eagerflow.capture.tracing.callback import py_function as py_function
+from eagerflow.capture.tracing.place import name_scope as name_scope
+from eagerflow.capture.tracing.signature import TensorSpec as TensorSpec
 from eagerflow.checking import check_grads as check_grads
 from eagerflow.core import GradientTape as GradientTape
 from eagerflow.core import Tensor as Tensor

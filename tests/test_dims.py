@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import eagerflow as ef
 from eagerflow.capture.graph import Graph
 from eagerflow.capture.interpreter import run_graph
-from eagerflow.capture.trace import Trace
+from eagerflow.capture.tracing.trace import Trace
 from eagerflow.core import Draw, Spec, Tensor
 from eagerflow.core.dims import Dim, Guards, broadcast_shapes, evaluate, has_dims, symbol, unify
 from eagerflow.core.spec import Spec as CoreSpec

@@ -9,7 +9,7 @@ import numpy as np
 from eagerflow.capture.graph import CONSTANT, PARAMETER, Graph, Node, Rewriter, Value
 from eagerflow.capture.kernels import available
 from eagerflow.capture.kernels.space import REDUCTIONS, Space, kind
-from eagerflow.capture.trace import Trace
+from eagerflow.capture.tracing.trace import Trace
 
 _DTYPES = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from eagerflow.capture.code import users_line, warn
-from eagerflow.capture.signature import Call, TensorKey, ValueKey
-from eagerflow.capture.watching import Outside
+from eagerflow.capture.tracing.code import users_line, warn
+from eagerflow.capture.tracing.signature import Call, TensorKey, ValueKey
+from eagerflow.capture.tracing.watching import Outside
 
 # So many traces of one function are most likely a mistake.
 _MANY = 8

@@ -11,9 +11,9 @@ import numpy as np
 
 from eagerflow.capture.graph import ASSIGN, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Value
 from eagerflow.capture.interpreter import evaluate_nodes
-from eagerflow.capture.place import Places
 from eagerflow.capture.state import Counter, Draws, Key, Order
-from eagerflow.capture.symbol import Symbol
+from eagerflow.capture.tracing.place import Places
+from eagerflow.capture.tracing.symbol import Symbol
 from eagerflow.core import Tensor, Variable, alias, interpret, wrap
 from eagerflow.core.dims import Guards, Symbolic, has_dims
 from eagerflow.core.dispatch import EXTENSION, SCALARS, Eager

@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from eagerflow.capture.walk import Walk
+from eagerflow.capture.tracing.walk import Walk
 from eagerflow.core import Tensor
 from eagerflow.core.record import recorders
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from eagerflow.capture.concrete import ConcreteFunction
-from eagerflow.capture.signature import Call, TensorKey
+from eagerflow.capture.tracing.signature import Call, TensorKey
 
 
 class Trace(NamedTuple):

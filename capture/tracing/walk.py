@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.capture.code import is_users_file, is_users_module, names_of
+from eagerflow.capture.tracing.code import is_users_file, is_users_module, names_of
 from eagerflow.core import GradientTape, Tensor, Variable
 from eagerflow.core.traced import Level, Traced
 

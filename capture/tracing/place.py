@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import Any
 
-from eagerflow.capture.code import is_users_file, shown
+from eagerflow.capture.tracing.code import is_users_file, shown
 from eagerflow.core.explain import is_ours
 
 # The scope that was opened last, and how many modules were around it.

@@ -10,8 +10,8 @@ import numpy as np
 import optree
 
 from eagerflow import devices
-from eagerflow.capture.walk import SIMPLE, Walk, key_of
-from eagerflow.capture.watching import are_followed
+from eagerflow.capture.tracing.walk import SIMPLE, Walk, key_of
+from eagerflow.capture.tracing.watching import are_followed
 from eagerflow.core import ArrayMethods, Tensor, Variable, convert, default_dtype, is_inexact
 from eagerflow.core.dims import Guards, symbol
 from eagerflow.core.explain import describe, user_line

@@ -10,7 +10,7 @@ import numpy as np
 import optree
 
 from eagerflow.capture.graph import CALLBACK
-from eagerflow.capture.signature import TensorSpec
+from eagerflow.capture.tracing.signature import TensorSpec
 from eagerflow.core import ArrayMethods, Tensor, convert
 from eagerflow.core.explain import describe, user_line
 from eagerflow.core.record import active

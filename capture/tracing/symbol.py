@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from eagerflow.capture.code import users_line, warn
 from eagerflow.capture.graph import PARAMETER
+from eagerflow.capture.tracing.code import users_line, warn
 from eagerflow.core.explain import is_ours
 from eagerflow.core.leaving import is_storing
 from eagerflow.core.tensor import Tensor

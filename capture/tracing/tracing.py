@@ -10,13 +10,13 @@ from typing import Any
 
 import optree
 
-from eagerflow.capture.code import line_of, shown, users_line, warn
 from eagerflow.capture.concrete import ConcreteFunction, Result
 from eagerflow.capture.graph import PARAMETER
-from eagerflow.capture.signature import Call, TensorKey, ValueKey, specs_for
-from eagerflow.capture.symbol import Symbol
-from eagerflow.capture.trace import Trace
-from eagerflow.capture.watching import Outside
+from eagerflow.capture.tracing.code import line_of, shown, users_line, warn
+from eagerflow.capture.tracing.signature import Call, TensorKey, ValueKey, specs_for
+from eagerflow.capture.tracing.symbol import Symbol
+from eagerflow.capture.tracing.trace import Trace
+from eagerflow.capture.tracing.watching import Outside
 from eagerflow.core import ArrayMethods, Tensor, Variable
 from eagerflow.core.explain import describe
 from eagerflow.core.record import active
