@@ -12,6 +12,7 @@ import optree
 from eagerflow.capture.differentiation import Differentiated
 from eagerflow.capture.executable import Executable
 from eagerflow.capture.graph import Graph
+from eagerflow.capture.options import USUAL, Options
 from eagerflow.capture.page import write
 from eagerflow.capture.plan import Memory, Plan
 from eagerflow.capture.profile import Profile, unchanged
@@ -57,7 +58,7 @@ class ConcreteFunction:
         results_structure: Any,
         results: Any,
         hidden: Sequence[Any] = (),
-        passes: Sequence[str] | None = None,
+        options: Options = USUAL,
     ) -> None:
         self.name = name
         self.graph = graph
@@ -70,8 +71,8 @@ class ConcreteFunction:
         self.bind: Callable[..., Call] | None = None  # how the function puts arguments in order
         self.python: Callable[[Sequence[Tensor]], Any] | None = None  # the function, if it has gradients of its own
         self._lock = threading.Lock()
-        self._passes = passes
-        self._executable = Executable(graph, passes)
+        self._options = options
+        self._executable = Executable(graph, options)
         self._devices = [value.device for value in graph.outputs]
         self._variables = [v for v in graph.variables() if v.trainable or is_inexact(v.dtype)]
         self._profile: Profile | None = None
@@ -140,7 +141,9 @@ class ConcreteFunction:
         with self._lock:
             made = self._differentiated.get(key)
             if made is None:
-                made = self._differentiated[key] = Differentiated(self.graph, tuple(positions), variables, self._passes)
+                made = self._differentiated[key] = Differentiated(
+                    self.graph, tuple(positions), variables, self._options
+                )
         return made.run(inputs, tuple(records))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

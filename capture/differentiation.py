@@ -8,6 +8,7 @@ from typing import Any
 from eagerflow.capture.executable import Executable
 from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Rewriter, Value
 from eagerflow.capture.interpreter import lengths_of
+from eagerflow.capture.options import Options
 from eagerflow.capture.tracing.trace import Trace
 from eagerflow.core import GradientTape, Tensor, Variable, alias, is_inexact, wrap
 from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
@@ -27,12 +28,12 @@ class Differentiated:
         The inputs that tapes follow.
     variables : sequence of Variable
         The Variables that tapes follow.
-    passes : sequence of str, optional
-        The passes for both halves.
+    options : Options
+        Of both halves.
     """
 
     def __init__(
-        self, graph: Graph, positions: tuple[int, ...], variables: Sequence[Variable], passes: Any = None
+        self, graph: Graph, positions: tuple[int, ...], variables: Sequence[Variable], options: Options
     ) -> None:
         self.captured = graph
         self.positions = positions
@@ -42,8 +43,8 @@ class Differentiated:
         self.targets = joint.targets  # which outputs have a gradient
         self.reached = joint.reached  # which sources do
         forward, backward, self._kept, self._drawn = split(joint)
-        self.forward = Executable(forward, passes)
-        self.backward = Executable(backward, passes)
+        self.forward = Executable(forward, options)
+        self.backward = Executable(backward, options)
         # Arguments are kept as they are, where gradients need them.
         slots = {value: i for i, value in enumerate(joint.inputs)}
         self._given = [slots.get(value) for value in self._kept]

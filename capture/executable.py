@@ -8,6 +8,7 @@ from typing import Any
 
 from eagerflow.capture.graph import Graph
 from eagerflow.capture.interpreter import lengths_of
+from eagerflow.capture.options import USUAL, Options
 from eagerflow.capture.passes import optimize
 from eagerflow.capture.plan import Plan
 
@@ -19,13 +20,13 @@ class Executable:
     ----------
     graph : Graph
         The graph as it was captured.
-    passes : sequence of str, optional
-        The passes to apply, by name; all of them if not given.
+    options : Options, optional
+        The passes to apply, and how it runs.
     """
 
-    def __init__(self, graph: Graph, passes: Any = None) -> None:
+    def __init__(self, graph: Graph, options: Options = USUAL) -> None:
         self.captured = graph
-        self._passes = passes
+        self.options = options
         self._optimized: Graph | None = None
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._lock = threading.Lock()
@@ -37,7 +38,7 @@ class Executable:
     def graph(self) -> Graph:
         """The graph that runs: after the passes."""
         if self._optimized is None:
-            self._optimized = optimize(self.captured, self._passes)
+            self._optimized = optimize(self.captured, self.options.passes)
         return self._optimized
 
     def plan(self, arrays: Sequence[Any] | None = None, lengths: dict[str, int] | None = None) -> Plan:

@@ -14,6 +14,7 @@ import numpy as np
 import optree
 
 from eagerflow.capture.concrete import ConcreteFunction
+from eagerflow.capture.options import USUAL, Options
 from eagerflow.capture.passes import chosen
 from eagerflow.capture.tracing.explanation import Explanation
 from eagerflow.capture.tracing.signature import Call, TensorKey, TensorSpec, check_specs, fit, quick_key
@@ -25,6 +26,7 @@ from eagerflow.capture.tracing.watching import Outside
 from eagerflow.core import Tensor
 from eagerflow.core.explain import describe, user_line
 from eagerflow.core.traced import capturing
+from eagerflow.devices import DeviceName
 from eagerflow.errors import ArgumentError, CaptureError
 
 # The length that a function sees where its specs say that any will do.
@@ -45,14 +47,14 @@ class Function:
         python_function: Callable[..., Any],
         input_signature: Any = None,
         reduce_retracing: bool = True,
-        passes: Any = None,
+        options: Options = USUAL,
         owner: Callable[[], Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
         self._input_signature = None if input_signature is None else check_specs(input_signature)
         self._reduce_retracing = bool(reduce_retracing)
-        self._passes = None if passes is None else chosen(passes)
+        self._options = options
         self._owner = owner
         self._name = getattr(python_function, "__name__", type(python_function).__name__)
         self._lock = threading.RLock()
@@ -76,7 +78,7 @@ class Function:
             reference: Callable[[], Any] = weakref.ref(instance, lambda _: self._bound.pop(key, None))
         except TypeError:  # an object with slots: it stays as long as the function
             reference = functools.partial(_same, instance)
-        bound = Function(self.python_function, self._input_signature, self._reduce_retracing, self._passes, reference)
+        bound = Function(self.python_function, self._input_signature, self._reduce_retracing, self._options, reference)
         self._bound[key] = (reference, bound)
         return bound
 
@@ -177,7 +179,7 @@ class Function:
                 return None
 
     def _capture(self, call: Call, keys: tuple[Any, ...], refused: str | None) -> ConcreteFunction:
-        concrete = Tracing(self._name, self._python, self._outside, call, keys, self._passes).capture()
+        concrete = Tracing(self._name, self._python, self._outside, call, keys, self._options).capture()
         concrete.bind = self._call
         # What the function made while it was captured (a Variable, say) is there now.
         outside, table = self._look()
@@ -285,7 +287,7 @@ class Function:
     def __reduce__(self) -> Any:
         if self._is_named():
             return vars(self)["__qualname__"]  # pickle finds it by its name, as it finds functions
-        return _restore, (self.python_function, self._input_signature, self._reduce_retracing, self._passes)
+        return _restore, (self.python_function, self._input_signature, self._reduce_retracing, self._options)
 
 
 def _restore(python_function: Callable[..., Any], *options: Any) -> Function:
@@ -323,7 +325,14 @@ _SEVERAL_TIMES = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, insp
 def function(python_function: Callable[..., Any], /) -> Function: ...
 @overload
 def function(
-    *, input_signature: Any = None, reduce_retracing: bool = True, passes: Any = None
+    *,
+    input_signature: Any = None,
+    reduce_retracing: bool = True,
+    passes: Any = None,
+    devices: Any = None,
+    compress: str | None = None,
+    atomic: bool = False,
+    timeout: float | None = None,
 ) -> Callable[[Callable[..., Any]], Function]: ...
 @overload
 def function(
@@ -333,6 +342,10 @@ def function(
     input_signature: Any = None,
     reduce_retracing: bool = True,
     passes: Any = None,
+    devices: Any = None,
+    compress: str | None = None,
+    atomic: bool = False,
+    timeout: float | None = None,
 ) -> Any: ...
 
 
@@ -343,6 +356,10 @@ def function(
     input_signature: Any = None,
     reduce_retracing: bool = True,
     passes: Iterable[str] | Mapping[str, bool] | None = None,
+    devices: str | Iterable[str] | None = None,
+    compress: str | None = None,
+    atomic: bool = False,
+    timeout: float | None = None,
 ) -> Any:
     """Capture a function into a static dataflow graph, which runs in its place.
 
@@ -361,6 +378,18 @@ def function(
     passes : sequence of str or mapping of str to bool, optional
         Which passes make the graph better: their names in order, or which of the usual ones are off
         (``{"fuse": False}``); `eagerflow.capture.PASSES` has them all.
+    devices : str or sequence of str, optional
+        Among which devices the placer chooses for operations that the program does not place itself: names, which
+        may be partial (``"cuda"``). All devices of the kinds that arguments, Variables and `eagerflow.device` blocks
+        of the function are on, if not given.
+    compress : str, optional
+        ``"bfloat16"``: send float32 and float64 values from device to device in half the bytes or less, and with
+        fewer digits. At first they travel as they are.
+    atomic : bool
+        Whether a run that fails leaves Variables as they were before it. Such runs wait for each other, and write
+        new values of Variables to new memory.
+    timeout : float, optional
+        Seconds after which a run is given up with a `eagerflow.errors.StepTimeoutError`.
 
     Returns
     -------
@@ -390,13 +419,15 @@ def function(
     >>> f(ef.asarray([0.0, 1.0]))
     Tensor([0.        , 1.52318831])
     """
-    options: Any = {"input_signature": input_signature, "reduce_retracing": reduce_retracing, "passes": passes}
     if python_function is None:
-        return lambda python: function(python, **options)
+        given: Any = {"input_signature": input_signature, "reduce_retracing": reduce_retracing, "passes": passes,
+                      "devices": devices, "compress": compress, "atomic": atomic, "timeout": timeout}  # fmt: skip
+        return lambda python: function(python, **given)
+    options = _options(passes, devices, compress, atomic, timeout)
     if isinstance(python_function, Function):
         return python_function
     if isinstance(python_function, staticmethod | classmethod):
-        made = function(python_function.__func__, **options)
+        made = Function(python_function.__func__, input_signature, reduce_retracing, options)
         return type(python_function)(made)
     if any(test(python_function) for test in _SEVERAL_TIMES):
         raise ArgumentError(
@@ -405,4 +436,17 @@ def function(
         )
     if not callable(python_function):
         raise ArgumentError(f"function: expected a function, got {describe(python_function)}\n  at {user_line()}")
-    return Function(python_function, input_signature, reduce_retracing, passes)
+    return Function(python_function, input_signature, reduce_retracing, options)
+
+
+def _options(passes: Any, devices: Any, compress: str | None, atomic: bool, timeout: float | None) -> Options:
+    """Return the options of a function, checked."""
+    if compress not in (None, "bfloat16"):
+        raise ArgumentError(f"function: compress is None or 'bfloat16', got {compress!r}\n  at {user_line()}")
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (number and timeout > 0):
+        raise ArgumentError(f"function: timeout is a positive number of seconds, got {timeout!r}\n  at {user_line()}")
+    names = None if devices is None else (devices,) if isinstance(devices, str) else tuple(devices)
+    for name in names or ():
+        DeviceName.parse(name)
+    return Options(None if passes is None else chosen(passes), names, compress, bool(atomic), timeout)

@@ -66,9 +66,11 @@ class Node:
         Where in the program it was made: names of modules and of `eagerflow.name_scope`, joined by ``/``.
     line : str
         The user's line that made it.
+    request : Request or None
+        Where the program asks for it to be (`eagerflow.devices.Request`).
     """
 
-    __slots__ = ("attrs", "control", "inputs", "line", "op", "outputs", "scope")
+    __slots__ = ("attrs", "control", "inputs", "line", "op", "outputs", "request", "scope")
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class Node:
         control: Iterable[Node] = (),
         scope: str = "",
         line: str = "",
+        request: Any = None,
     ) -> None:
         self.op = op
         self.inputs = tuple(inputs)
@@ -87,6 +90,7 @@ class Node:
         self.control = tuple(control)
         self.scope = scope
         self.line = line
+        self.request = request
 
     @property
     def effects(self) -> str:
@@ -111,6 +115,7 @@ class Node:
             self.control if control is None else control,
             self.scope,
             self.line,
+            self.request,
         )
 
     def __repr__(self) -> str:
@@ -125,6 +130,7 @@ class Special:
 
     variadic = False
     weak = False
+    moves = False
     fixed = 0
     scalar = lower = onnx = None
     optional: frozenset[str] = frozenset()
@@ -152,6 +158,10 @@ READ = Special("read_variable", "reads state")
 ASSIGN = Special("assign_variable", "writes state", outputs=0)
 # attrs: function, specs. Any inputs; calls Python with Tensors. `fixed` results: -1.
 CALLBACK = Special("py_function", "callback", outputs=-1)
+# attrs: edge. One input, which goes to the edge's device; none where the edge only says that something is done.
+SEND = Special("send", "communicates", outputs=0)
+# attrs: edge. What was sent: one result, or none.
+RECV = Special("recv", "communicates", outputs=-1)
 # attrs: graph (of elementwise ops and reductions, with the same inputs and outputs).
 FUSED = Special("fused", outputs=-1)
 

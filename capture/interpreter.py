@@ -12,7 +12,7 @@ from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, FUSED, LENGTH, P
 from eagerflow.capture.state import Draws
 from eagerflow.core.dims import evaluate, unify
 from eagerflow.core.tensor import Tensor, convert, wrap
-from eagerflow.devices import CPU0
+from eagerflow.devices import CPU0, transfer
 
 
 def run_graph(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
@@ -56,6 +56,12 @@ def evaluate_nodes(
         if node.op is PARAMETER:
             continue
         inputs = [found[x] if isinstance(x, Value) else evaluate(x, lengths) for x in node.inputs]
+        home = node.outputs[0].device if node.outputs and not node.op.moves else None
+        if home is not None and node.op is not CALLBACK:  # which takes its inputs where they are
+            inputs = [
+                transfer(array, x.device, home) if isinstance(x, Value) and x.device is not home else array
+                for x, array in zip(node.inputs, inputs, strict=True)
+            ]
         try:
             results = run_node(node, inputs, draws, lengths)
         except Exception as error:
@@ -86,7 +92,7 @@ def run_node(node: Node, inputs: list[Any], draws: Draws, lengths: Mapping[str, 
     if op.effects == "random":
         attrs = evaluate(attrs, lengths)
     device: Any = node.outputs[0].device if not op.moves else attrs["device"]
-    home: Any = next((x.device for x in node.values), device)
+    home: Any = device if not op.moves else next((x.device for x in node.values), device)
     if home is CPU0:
         made = op.kernel_for(home)(*inputs, **attrs)
     else:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any
 
 from eagerflow.devices import registry
 from eagerflow.devices.kind import Kind, MemoryInfo
 from eagerflow.devices.name import DeviceName
+from eagerflow.devices.request import Request, request
 from eagerflow.errors import DeviceError
 
 
@@ -22,6 +25,8 @@ class Device:
         The kind.
     index : int
         Its number among the devices of the kind.
+    on_host : bool
+        Whether its arrays are NumPy's, so that the host's own kernels serve it.
 
     Examples
     --------
@@ -31,11 +36,13 @@ class Device:
     (cpu:0, 'cpu', 0)
     """
 
-    __slots__ = ("index", "kind")
+    __slots__ = ("index", "kind", "on_host")
 
     def __init__(self, kind: Kind, index: int) -> None:
         self.kind = kind
         self.index = index
+        # A kind whose array type is costly to find (it imports a library) is not on the host.
+        self.on_host = kind.name == "cpu"
 
     def memory(self) -> MemoryInfo:
         """Return the device's memory, in bytes."""
@@ -89,16 +96,27 @@ def find(name: str | Device | None) -> Device:
         return name
     if name is None:
         return _current.get()
-    parsed = DeviceName.parse(name)
-    if parsed.job is not None or parsed.task is not None:
+    return _here(DeviceName.parse(name), name)
+
+
+def _here(parsed: DeviceName, name: str) -> Device:
+    """Return the first device of this process that fits a name."""
+    if parsed.job not in (None, "localhost") or parsed.task not in (None, 0):
         raise DeviceError(f"{name!r} is on a cluster, and no cluster is running; here are {registry.available()}")
-    kind = registry.kinds().get(parsed.kind or "")
+    if parsed.kind is None:
+        return _current.get()
+    kind = registry.kinds().get(parsed.kind)
     if kind is None:
         raise DeviceError(f"unknown device kind in {name!r}; known are {sorted(registry.kinds())}")
     index = parsed.index or 0
     if index >= kind.count():
         why = kind.why_unavailable()
         raise DeviceError(f"there is no device {name!r}; here are {registry.available()}" + (f": {why}" if why else ""))
+    return _interned(kind, index)
+
+
+def numbered(kind: Kind, index: int) -> Device:
+    """Return the device of a kind and a number."""
     return _interned(kind, index)
 
 
@@ -159,18 +177,45 @@ def current() -> Device:
     return _current.get()
 
 
-@contextmanager
-def device(name: str | Device) -> Iterator[Device]:
-    """Create new arrays on the device `name` in this block.
+_soft = False
 
-    Operations run where their inputs are; this says where arrays made from nothing, or from
-    Python and NumPy values, come to be. The choice belongs to the thread or the asyncio task
-    that made it.
+
+def set_soft_placement(on: bool) -> None:
+    """Let requests for devices that are not here be met by others.
 
     Parameters
     ----------
-    name : str or Device
-        Such as ``"cpu:0"`` or ``"cuda:1"``; the index may be left out.
+    on : bool
+        Whether `device` takes the current device where the one that it names is not here, so that a program for a
+        machine with GPUs runs on one without. ``concrete.placement()`` tells of captured functions where that
+        happened. Off at first: a device that is not here is an error.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.config.set_soft_placement(True)
+    >>> with ef.device("cpu:99"):
+    ...     print(ef.zeros(2).device)
+    cpu:0
+    >>> ef.config.set_soft_placement(False)
+    """
+    global _soft
+    _soft = bool(on)
+
+
+@contextmanager
+def device(name: str | Device | None) -> Iterator[Device]:
+    """Run the operations of this block on the device `name`, and create new arrays there.
+
+    What an operation takes from another device is copied to it, and gradients are copied back. Outside of such blocks
+    operations run where their inputs are. The choice belongs to the thread or the asyncio task that made it.
+
+    Parameters
+    ----------
+    name : str, Device or None
+        Such as ``"cpu:0"``, ``"cuda:1"`` or ``"/job:localhost/task:0/device:cuda:1"``. Where the index is left out,
+        or all of it, eager code takes the first device that fits; in a captured function the placer chooses among
+        those that do. None takes back what a block around asks for.
 
     Yields
     ------
@@ -180,7 +225,7 @@ def device(name: str | Device) -> Iterator[Device]:
     Raises
     ------
     DeviceError
-        There is no such device.
+        There is no such device; see `eagerflow.config.set_soft_placement`.
 
     Examples
     --------
@@ -189,9 +234,27 @@ def device(name: str | Device) -> Iterator[Device]:
     ...     print(ef.zeros(2).device)
     cpu:0
     """
-    found = find(name)
+    found, wish = _wish(name, sys._getframe(2))
     token = _current.set(found)
     try:
-        yield found
+        with request(wish):
+            yield found
     finally:
         _current.reset(token)
+
+
+def _wish(name: str | Device | None, frame: FrameType) -> tuple[Device, Request | None]:
+    where = frame.f_code.co_filename, frame.f_lineno
+    if name is None:
+        return CPU0, None
+    if isinstance(name, Device):
+        return name, Request(DeviceName(name.kind.name, name.index), name, where)
+    parsed = DeviceName.parse(name)
+    try:
+        found = _here(parsed, name)
+    except DeviceError:
+        if not _soft:
+            raise
+        found = _current.get()
+        return found, Request(DeviceName(), found, where, wanted=name)
+    return found, Request(DeviceName(parsed.kind, parsed.index), found, where)

@@ -21,6 +21,7 @@ from eagerflow import random as random
 from eagerflow.capture.function import function as function
 from eagerflow.capture.tracing.callback import print as print
 from eagerflow.capture.tracing.callback import py_function as py_function
+from eagerflow.capture.tracing.colocation import colocate_with as colocate_with
 from eagerflow.capture.tracing.place import name_scope as name_scope
 from eagerflow.capture.tracing.signature import TensorSpec as TensorSpec
 from eagerflow.checking import check_grads as check_grads

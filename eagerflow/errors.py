@@ -17,6 +17,7 @@ from __future__ import annotations
 __all__ = [
     "ArgumentError",
     "AxisError",
+    "CancelledError",
     "CaptureError",
     "CaptureWarning",
     "CheckpointError",
@@ -27,7 +28,9 @@ __all__ = [
     "GradientLostWarning",
     "IndexOutOfBoundsError",
     "MissingExtraError",
+    "PlacementError",
     "ShapeError",
+    "StepTimeoutError",
 ]
 
 
@@ -57,6 +60,18 @@ class AxisError(ShapeError, IndexOutOfBoundsError):
 
 class DeviceError(EagerflowError, RuntimeError):
     """An unknown device, or tensors on devices that do not meet."""
+
+
+class PlacementError(DeviceError):
+    """Requests for devices that cannot all be met; it names the lines that ask."""
+
+
+class CancelledError(EagerflowError, RuntimeError):
+    """A run that somebody gave up before its end."""
+
+
+class StepTimeoutError(CancelledError, TimeoutError):
+    """A run that took longer than it was given."""
 
 
 class GradientError(EagerflowError, RuntimeError):

@@ -14,6 +14,7 @@ import eagerflow as ef
 from eagerflow.capture.executable import Executable
 from eagerflow.capture.graph import Graph
 from eagerflow.capture.interpreter import run_graph
+from eagerflow.capture.options import Options
 from eagerflow.capture.passes import PASSES, optimize
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, is_inexact
 from eagerflow.errors import CaptureError
@@ -105,7 +106,7 @@ def test_captured_op_gives_what_it_gives_eagerly(name: str, seed: int, data: st.
     results = [run_graph(graph, arrays)]
     same(results[0], expected)
     for passes, optimized in graphs_of(graph):
-        runner = Executable(optimized, [])
+        runner = Executable(optimized, Options([]))
         runs = [runner.run(arrays), runner.run(arrays)]
         for run in runs:
             same(run, expected)
@@ -164,7 +165,7 @@ def test_gradients_of_captured_and_captured_gradients(name: str, seed: int, data
     arrays = [t._held for t in tensors]
     same(run_graph(graph, arrays), expected, exact=False)
     for _, optimized in graphs_of(graph):
-        same(Executable(optimized, []).run(arrays), expected, exact=False)
+        same(Executable(optimized, Options([])).run(arrays), expected, exact=False)
     same(numpys(slopes(ef.function(function))(*tensors)), expected, exact=False)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import eagerflow as ef
-from eagerflow.capture.graph import CONSTANT, PARAMETER, Graph, Node, Rewriter, Value
+from eagerflow.capture.graph import CONSTANT, PARAMETER, READ, Graph, Node, Rewriter, Value
 from eagerflow.capture.state import Counter, Key
 from eagerflow.capture.verifier import verify
 from eagerflow.core.dims import Guards, symbol
@@ -334,22 +334,20 @@ def test_the_verifier_finds_reads_and_assignments_that_do_not_fit_the_variable()
     expect(replaced(graph, "assign_variable", attrs={"variable": other}), "it assigns float64[3, 2] to a Variable")
 
 
-def test_the_verifier_finds_nodes_on_two_devices() -> None:
+def test_the_verifier_finds_results_that_are_not_where_the_node_says() -> None:
     class Elsewhere:
         def __repr__(self) -> str:
             return "elsewhere:0"
 
-    far = Elsewhere()
-    x = Node(PARAMETER, (), {"name": "x"}, [(F64, CPU)])
+    far: Any = Elsewhere()
     y = Node(PARAMETER, (), {"name": "y"}, [(F64, far)])
-    add = Node(OPS["add"], (x.outputs[0], y.outputs[0]), {}, [(F64, CPU)])
-    expect(Graph("f", (*x.outputs, *y.outputs), (), (x, y, add)), "add", "several devices: cpu:0, elsewhere:0")
-    tanh = Node(OPS["tanh"], x.outputs, {}, [(F64, far)])
-    expect(Graph("f", x.outputs, (), (x, tanh)), "tanh", "several devices: cpu:0, elsewhere:0")
     move = Node(OPS["to_device"], y.outputs, {"device": CPU}, [(F64, CPU)])
     verify(Graph("f", y.outputs, move.outputs, (y, move)))
     lost = Node(OPS["to_device"], y.outputs, {"device": CPU}, [(F64, far)])
     expect(Graph("f", y.outputs, lost.outputs, (y, lost)), "to_device", "expected cpu:0")
+    variable = ef.Variable(np.ones(3))
+    read = Node(READ, (), {"variable": variable}, [(Spec((3,), "float64"), far)])
+    expect(Graph("f", (), read.outputs, (read,)), "read_variable", "expected cpu:0")
 
 
 def test_the_verifier_finds_control_edges_that_point_forwards() -> None:

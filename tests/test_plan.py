@@ -13,6 +13,7 @@ import pytest
 import eagerflow as ef
 from eagerflow.capture.executable import Executable
 from eagerflow.capture.interpreter import run_graph
+from eagerflow.capture.options import Options
 from eagerflow.capture.plan.buffers import Buffers
 from eagerflow.capture.plan.results import LARGE, Results
 
@@ -42,7 +43,7 @@ def test_values_that_do_not_meet_share_memory() -> None:
 
 def test_an_elementwise_result_takes_the_place_of_its_input() -> None:
     f = ef.function(lambda x, w: ef.linalg.matrix_norm(ef.exp(x @ w)))
-    executable = Executable(f.get_concrete_function(ef.ones((8, 8)), ef.ones((8, 8))).graph, ["prune"])
+    executable = Executable(f.get_concrete_function(ef.ones((8, 8)), ef.ones((8, 8))).graph, Options(["prune"]))
     plan = executable.plan()
     (product,) = [step.node.outputs[0] for step in plan.steps if step.node.op.name == "matmul"]
     (power,) = [step.node.outputs[0] for step in plan.steps if step.node.op.name == "exp"]
@@ -54,7 +55,7 @@ def test_an_operand_that_is_read_in_another_order_is_not_written_over() -> None:
     x, w = ef.random.normal(size=(5, 5)), ef.random.normal(size=(5, 5))
     graph = f.get_concrete_function(x, w).graph
     for passes in (["prune"], None):
-        (found,) = Executable(graph, passes).run([x.numpy(), w.numpy()])
+        (found,) = Executable(graph, Options(passes)).run([x.numpy(), w.numpy()])
         np.testing.assert_allclose(found, f.python_function(x, w).numpy(), rtol=1e-12)
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import eagerflow as ef
 from eagerflow.capture.executable import Executable
 from eagerflow.capture.interpreter import run_graph
+from eagerflow.capture.options import Options
 from eagerflow.capture.passes import DEFAULT, PASSES, optimize
 from graphs import bits
 from kernels_off import kernels_off
@@ -121,7 +122,7 @@ def check(program: Program, names: list[str]) -> None:
         graphs = {id(c): optimize(c.graph, VARIANTS[name], verify=True) for c in of.values()}
         by_hand = call(lambda n, arrays: [np.array(x) for x in run_graph(graphs[id(of[n])], arrays)])  # noqa: B023
         compare(program, rounds.run(by_hand), expected, f"interpreter, {name}")
-        runners = {key: Executable(graph, []) for key, graph in graphs.items()}
+        runners = {key: Executable(graph, Options([])) for key, graph in graphs.items()}
         planned = call(lambda n, arrays: runners[id(of[n])].run(arrays))  # noqa: B023
         compare(program, rounds.run(planned), expected, f"plan, {name}")
 

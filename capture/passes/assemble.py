@@ -53,7 +53,9 @@ def _joined(node: Node, rewriter: Rewriter, parts: Any, single: set[Value]) -> N
     every = [*left, *right]
     attrs = {"shape": node.outputs[0].shape, "indices": tuple(index for _, index in every)}
     result = node.outputs[0]
-    return Node(_ASSEMBLE, [x for x, _ in every], attrs, [(result.spec, result.device)], (), node.scope, node.line)
+    return Node(
+        _ASSEMBLE, [x for x, _ in every], attrs, [(result.spec, result.device)], (), node.scope, node.line, node.request
+    )
 
 
 def _apart(a: tuple[Any, ...], b: tuple[Any, ...], ndim: int) -> bool:

@@ -16,7 +16,7 @@ _FEW = 4096  # elements of constants that are looked into
 def constant(array: Any, device: Any, like: Node) -> Node:
     """Return a node that gives an array, at the place of another node."""
     spec = Spec(array.shape, array.dtype)
-    return Node(CONSTANT, (), {"value": array}, [(spec, device)], (), like.scope, like.line)
+    return Node(CONSTANT, (), {"value": array}, [(spec, device)], (), like.scope, like.line, like.request)
 
 
 def array_of(x: Any) -> np.ndarray | None:

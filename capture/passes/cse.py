@@ -52,7 +52,7 @@ def _form(node: Node, inputs: tuple[Any, ...]) -> Hashable:
     if isinstance(op, Special) and op is not LENGTH:
         return None
     given = tuple([x if isinstance(x, Value) else key(x) for x in inputs])
-    return (op, given, key(node.attrs), devices)
+    return (op, given, key(node.attrs), devices, node.request)
 
 
 def _content(array: Any) -> Hashable:

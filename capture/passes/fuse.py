@@ -7,8 +7,6 @@ from itertools import takewhile
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from eagerflow.capture.graph import FUSED, PARAMETER, Graph, Node, Rewriter, Value
 from eagerflow.capture.kernels.space import BROADCASTS, Space, extent, full_shape, kind, long, unit_cost
 from eagerflow.core.dims import Symbolic
@@ -154,7 +152,9 @@ class _Clusters:
         if a == b or a not in self.spaces or b not in self.spaces:
             return
         first, second = self.members[a], self.members[b]
-        if first[0].outputs[0].device != second[0].outputs[0].device or len(first) + len(second) > LONGEST:
+        if first[0].outputs[0].device != second[0].outputs[0].device or first[0].request != second[0].request:
+            return
+        if len(first) + len(second) > LONGEST:
             return
         if self._path_outside(a, b) or self._path_outside(b, a):
             return
@@ -196,7 +196,7 @@ def full_shape_of(node: Node) -> tuple[int, ...]:
 
 def _on_host(node: Node) -> bool:
     """Tell whether NumPy computes a node: kernels are made for its arrays."""
-    return node.outputs[0].device.kind.array_type is np.ndarray
+    return node.outputs[0].device.on_host
 
 
 def _needed(node: Node) -> list[Node]:
@@ -259,7 +259,9 @@ def _add(rewriter: Rewriter, unit: Any, uses: dict[Value, list[Node]], returned:
     body = Graph("fused", [inner[x] for x in given], [inner[x] for x in made], nodes)
     results = [(x.spec, x.device) for x in made]
     inputs = [rewriter.now(x) for x in given]
-    fused = rewriter.add(Node(FUSED, inputs, {"graph": body}, results, (), _common_scope(unit), unit[-1].line))
+    fused = rewriter.add(
+        Node(FUSED, inputs, {"graph": body}, results, (), _common_scope(unit), unit[-1].line, unit[-1].request)
+    )
     where = dict(zip(made, fused.outputs, strict=True))
     for node in unit:
         rewriter.replace(node, [where.get(x, x) for x in node.outputs], fused)

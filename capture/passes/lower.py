@@ -44,7 +44,7 @@ def _lowered(node: Node) -> Graph | None:
     """Return what a node is made of, or None if it stays as it is."""
     if node.op.lower is None or node.op.name in REDUCTIONS or node.control or node.effects != "none":
         return None
-    if not all(x.device.kind.array_type is np.ndarray for x in (*node.values, *node.outputs)):
+    if not all(x.device.on_host for x in (*node.values, *node.outputs)):
         return None
     if any(x.dtype.kind not in "biu" and x.dtype not in _DTYPES for x in (*node.values, *node.outputs)):
         return None

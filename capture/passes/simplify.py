@@ -71,7 +71,7 @@ def _simplest(node: Node, inputs: tuple[Any, ...]) -> Value | Node | None:
 def _node(name: str, x: Value, attrs: dict[str, Any], like: Node) -> Node:
     """Return an op on one value that gives what `like` gives, at its place."""
     result = like.outputs[0]
-    return Node(_OPS[name], (x,), attrs, [(result.spec, result.device)], (), like.scope, like.line)
+    return Node(_OPS[name], (x,), attrs, [(result.spec, result.device)], (), like.scope, like.line, like.request)
 
 
 def _fits(x: Any, node: Node) -> bool:

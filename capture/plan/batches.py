@@ -74,7 +74,7 @@ class _Joiner:
         nodes = [self._moved(step).node for step in steps]
         inputs = [x for node in nodes for x in node.inputs]
         results = [(value.spec, value.device) for node in nodes for value in node.outputs]
-        node = Node(BATCH, inputs, {}, results, (), nodes[0].scope, nodes[0].line)
+        node = Node(BATCH, inputs, {}, results, (), nodes[0].scope, nodes[0].line, nodes[0].request)
         self.now.update(zip([value for one in nodes for value in one.outputs], node.outputs, strict=True))
         made = Step.__new__(Step)
         made.node, made.form, made.attrs = node, "out", {}

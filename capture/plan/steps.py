@@ -54,14 +54,14 @@ class Step:
         home = device_of(node)
         self.call = op.kernel_for(home)
         self.form = "view" if op.fusion == "view" else "call"
-        if home is CPU0:
+        if home.on_host:
             inputs = [Spec(evaluate(x.shape, lengths), x.dtype) if isinstance(x, Value) else x for x in node.inputs]
             compiled = accelerated(op, inputs, self.attrs)
             if compiled is not None:
                 self.form, self.call = "out", compiled
                 return
         into = op.into_for(home)
-        if into is None or home is not CPU0 or op.moves or len(self.specs) != 1 or self.form == "view":
+        if into is None or not home.on_host or op.moves or len(self.specs) != 1 or self.form == "view":
             return
         if any(x is None for x in node.inputs):
             return  # a kernel that takes memory takes all inputs
@@ -126,6 +126,7 @@ def concretized(graph: Any, lengths: dict[str, int]) -> Any:
             (),
             node.scope,
             node.line,
+            node.request,
         )
         nodes.append(made)
         from_old.update(zip(node.outputs, made.outputs, strict=True))

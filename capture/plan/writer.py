@@ -18,7 +18,6 @@ from eagerflow.capture.plan.variables import target
 from eagerflow.capture.state import Counter
 from eagerflow.core.dims import Symbolic, evaluate
 from eagerflow.core.tensor import wrap
-from eagerflow.devices import CPU0
 
 
 class Writer:
@@ -199,7 +198,7 @@ class Writer:
             arguments += f"{', ' if arguments else ''}{more}, **{self._global('a', rest)}"
         elif step.attrs:
             arguments += f"{', ' if arguments else ''}**{self._global('a', step.attrs)}"
-        function = step.call if home is CPU0 else _elsewhere(step.call, home)
+        function = step.call if home.on_host else _elsewhere(step.call, home)
         called = f"{self._global('k', function)}({arguments})"
         if step.form == "view" and self._views(step):
             # A view of the workspace or of a constant is made with the workspace.
@@ -214,7 +213,7 @@ class Writer:
                 self._kinds[value] = "new"
             return
         (value,) = node.outputs
-        hosts = home is CPU0 and _may_be_scalar(step)
+        hosts = home.on_host and _may_be_scalar(step)
         self._bind(step, f"asarray({called})" if hosts else called)
         self._kinds[value] = "view" if step.form == "view" else "new"
         if step.form != "view":

@@ -18,7 +18,7 @@ from eagerflow.core.explain import describe, user_line
 from eagerflow.core.spec import Spec
 from eagerflow.core.tensor import as_dtype
 from eagerflow.core.traced import Traced
-from eagerflow.devices import CPU0, Device, current
+from eagerflow.devices import CPU0, Device, asked, current, requested
 from eagerflow.errors import ArgumentError, CaptureError, DTypeError, ShapeError
 
 
@@ -335,9 +335,9 @@ class Call:
         return [x._held for x in self.tensors()]
 
 
-def surroundings() -> tuple[Any, Any]:
-    """Return the settings that decide what a function computes: the default dtype and the current device."""
-    return default_dtype(), current()
+def surroundings() -> tuple[Any, Any, Any]:
+    """Return the settings that decide what a function computes: the default dtype, and the device that is asked for."""
+    return default_dtype(), current(), requested.get()
 
 
 def quick_key(args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Any]) -> tuple[Any, ...] | None:
@@ -345,7 +345,7 @@ def quick_key(args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Any])
 
     It says what `Call` and its keys say, in much less time.
     """
-    key: list[Any] = [default_dtype(), current()]
+    key: list[Any] = [default_dtype(), current(), requested.get() if asked.count else None]
     for x in args:
         if type(x) is Tensor:
             array = x._held

@@ -17,12 +17,12 @@ from eagerflow.capture.tracing.symbol import Symbol
 from eagerflow.core import Tensor, Variable, alias, interpret, wrap
 from eagerflow.core.dims import Guards, Symbolic, has_dims
 from eagerflow.core.dispatch import EXTENSION, SCALARS, Eager
-from eagerflow.core.explain import explain, two_devices, user_line
+from eagerflow.core.explain import explain, user_line
 from eagerflow.core.op import Op
-from eagerflow.core.record import active, recorders
+from eagerflow.core.record import Record, active, recorders
 from eagerflow.core.spec import Spec
 from eagerflow.core.traced import Level, Traced, capturing, traced
-from eagerflow.devices import Device, current
+from eagerflow.devices import Device, Request, current, requested
 from eagerflow.errors import CaptureError
 
 
@@ -71,6 +71,7 @@ class Trace(Level):
         self._constants: dict[int, Value] = {}
         self._kept: list[Any] = []
         self._draws: dict[int, tuple[Any, int]] = {}
+        self._wishes: dict[Record, Request] = {}
 
     @contextmanager
     def tracing(self) -> Iterator[None]:
@@ -96,9 +97,26 @@ class Trace(Level):
     ) -> Node:
         """Add a node."""
         scope, line = (self._at.scope, self._at.line) if self._at is not None else self._places.here()
-        node = Node(op, inputs, attrs, results, control, scope, line)
+        # A copy to a device says itself where it is.
+        node = Node(op, inputs, attrs, results, control, scope, line, None if op.moves else self._wish())
         self.nodes.append(node)
         return node
+
+    def _wish(self) -> Request | None:
+        """Return where the program asks for the next node to be."""
+        asked = requested.get()
+        return self._at.request if asked is None and self._at is not None else asked
+
+    def wish_of(self, record: Record) -> Request | None:
+        """Return where the program asks for an operation on a tape to be; its gradient is computed there, too."""
+        return self._wishes.get(record)
+
+    def _record(self, op: Op, inputs: list[Any], results: list[Any], attrs: dict[str, Any]) -> None:
+        super()._record(op, inputs, results, attrs)
+        wish = self._wish()
+        record = results[0]._rec
+        if wish is not None and record is not None:
+            self._wishes[record if op.outputs == 1 else record.parents[0]] = wish
 
     def at(self, node: Node | None) -> None:
         """Let the nodes that follow stand where another one stands; None for where the program is."""
@@ -166,13 +184,8 @@ class Trace(Level):
     def node(self, op: Op, inputs: list[Any], attrs: dict[str, Any]) -> Any:
         """Add an op on values and Python numbers; return the symbols of its results."""
         inputs = self._operands(op, inputs)
-        device = None
-        for x in inputs:
-            if isinstance(x, Value) and x.device is not device:
-                if device is not None:
-                    raise two_devices(op, inputs)
-                device = x.device
-        device = attrs["device"] if op.moves else device or current()
+        # Where eager code would be. Inputs from several devices are for the placer to bring together.
+        device = attrs["device"] if op.moves else next((x.device for x in inputs if isinstance(x, Value)), current())
         specs = [x.spec if isinstance(x, Value) else x.hint if isinstance(x, Symbolic) else x for x in inputs]
         try:
             inferred = op.infer(*specs, **attrs)

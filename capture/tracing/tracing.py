@@ -12,6 +12,7 @@ import optree
 
 from eagerflow.capture.concrete import ConcreteFunction, Result
 from eagerflow.capture.graph import PARAMETER
+from eagerflow.capture.options import USUAL, Options
 from eagerflow.capture.tracing.code import line_of, shown, users_line, warn
 from eagerflow.capture.tracing.signature import Call, TensorKey, ValueKey, specs_for
 from eagerflow.capture.tracing.symbol import Symbol
@@ -38,8 +39,8 @@ class Tracing:
         The arguments.
     keys : sequence
         What to take for granted of each: see `Call.keys`. Lengths may be None.
-    passes : sequence of str, optional
-        The passes for the graph.
+    options : Options
+        How the graph is made ready, and how it runs.
     """
 
     def __init__(
@@ -49,10 +50,10 @@ class Tracing:
         outside: Callable[[], Outside],
         call: Call,
         keys: Sequence[Any],
-        passes: Sequence[str] | None = None,
+        options: Options = USUAL,
     ) -> None:
         self.name = name
-        self.passes = passes
+        self.options = options
         self.function = function
         self.outside = outside
         self.call = call
@@ -114,7 +115,7 @@ class Tracing:
         indices = iter(range(len(tensors)))
         results = [Result(next(indices), None) if isinstance(x, Tensor) else Result(None, x) for x in found]
         concrete = ConcreteFunction(
-            self.name, graph, keys, call.structure, structure, results, trace.hidden, self.passes
+            self.name, graph, keys, call.structure, structure, results, trace.hidden, self.options
         )
         if trace.own_gradients:
             concrete.python = self._python()

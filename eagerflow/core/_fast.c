@@ -16,6 +16,7 @@
 static PyTypeObject *tensor_type, *record_type, *recorder_type;
 static PyObject *array_type, *cpu, *asarray, *plain_dtypes;
 static PyObject *interpreter_variable, *arrays_interpreter; /* see dispatch.py */
+static PyObject *device_variable; /* the current device: see devices/device.py */
 static PyObject *name_shape, *name_dtype, *name_prune, *name_arrays;
 
 /* Offsets of slots. */
@@ -159,6 +160,32 @@ runs_on_arrays(void)
     return interpreter == arrays_interpreter;
 }
 
+/* Blocks of the program that ask for a device, in all threads. */
+static long asked;
+
+/* Whether operations on Tensors of the first CPU device stay there. */
+static int
+stays(void)
+{
+    PyObject *device;
+    if (PyContextVar_Get(device_variable, NULL, &device) < 0) {
+        PyErr_Clear();
+        return 0;
+    }
+    Py_XDECREF(device);
+    return device == cpu;
+}
+
+static PyObject *
+set_asked(PyObject *module, PyObject *count)
+{
+    asked = PyLong_AsLong(count);
+    if (asked == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 caller_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
@@ -213,7 +240,7 @@ caller_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *
         }
         return array;
     }
-    if (!tensors || (numbers && !holds_numbers_weak(numbers_beside))) {
+    if (!tensors || (numbers && !holds_numbers_weak(numbers_beside)) || (asked && !stays())) {
         goto general;
     }
     /* A kernel may release the interpreter lock, and another thread assign to the Tensors. */
@@ -416,8 +443,9 @@ setup(PyObject *module, PyObject *args)
     }
     PyTypeObject *tensor, *record, *recorder;
     if (!PyArg_ParseTuple(
-            args, "O!O!O!OOOO!OO", &PyType_Type, &tensor, &PyType_Type, &record, &PyType_Type, &recorder, &array_type,
-            &cpu, &asarray, &PyTuple_Type, &plain_dtypes, &interpreter_variable, &arrays_interpreter)) {
+            args, "O!O!O!OOOO!OOO", &PyType_Type, &tensor, &PyType_Type, &record, &PyType_Type, &recorder, &array_type,
+            &cpu, &asarray, &PyTuple_Type, &plain_dtypes, &interpreter_variable, &arrays_interpreter,
+            &device_variable)) {
         return NULL;
     }
     struct {
@@ -451,6 +479,7 @@ setup(PyObject *module, PyObject *args)
     Py_INCREF(plain_dtypes);
     Py_INCREF(interpreter_variable);
     Py_INCREF(arrays_interpreter);
+    Py_INCREF(device_variable);
     record_type = (PyTypeObject *)Py_NewRef(record);
     recorder_type = (PyTypeObject *)Py_NewRef(recorder);
     tensor_type = (PyTypeObject *)Py_NewRef(tensor);
@@ -713,7 +742,8 @@ static PyMethodDef module_methods[] = {
     {"pull", (PyCFunction)(void (*)(void))pull, METH_FASTCALL, "pull(record, g, pullbacks, gradients, needed, fit, add)"},
     {"sweep", (PyCFunction)(void (*)(void))sweep, METH_FASTCALL,
      "sweep(records, position, recorder, gradients, needed, inner, release, fit, add)"},
-    {"setup", setup, METH_VARARGS, "setup(Tensor, Record, Recorder, ndarray, cpu, asarray, dtypes, interpreter, arrays): once, at import."},
+    {"setup", setup, METH_VARARGS, "setup(Tensor, Record, Recorder, ndarray, cpu, asarray, dtypes, interpreter, arrays, device): once, at import."},
+    {"set_asked", set_asked, METH_O, "set_asked(count): how many blocks of the program ask for a device."},
     {NULL},
 };
 

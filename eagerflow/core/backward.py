@@ -13,7 +13,8 @@ from eagerflow.core.extension import fast
 from eagerflow.core.pullback import ALONE, OUTPUT, UNCHANGED, WITH_ONE, WITH_TWO
 from eagerflow.core.record import Record, Recorder
 from eagerflow.core.tensor import Tensor, is_inexact, wrap
-from eagerflow.devices import CPU0
+from eagerflow.core.traced import capturing
+from eagerflow.devices import CPU0, asked, request, requested
 from eagerflow.errors import GradientError
 
 _ndarray = np.ndarray
@@ -41,6 +42,9 @@ def backward(
     dict
         The gradients that arrived, by source.
     """
+    if asked.count and requested.get() is not None:
+        with request(None):  # gradients are computed where their operations were, not where they are asked for
+            return backward(recorder, seeds, sources, release)
     gradients: dict[Record, Any] = {}
     for record, seed in seeds:
         _accumulate(gradients, record, _lower(seed))
@@ -184,6 +188,11 @@ def _pull_tensors(
     add: Callable[[dict[Record, Any], Record, Any], Any],
 ) -> None:
     """Hand the gradient `g` on by gradient functions that take Tensors."""
+    capture = capturing.get()
+    wish = None if capture is None else capture.wish_of(record)
+    if wish is not None and requested.get() is None:
+        with request(wish):
+            return _pull_tensors(record, g, pullbacks, gradients, needed, add)
     last = len(pullbacks) - 1
     for index, parent in enumerate(record.parents):
         pullback = pullbacks[index if index < last else last]

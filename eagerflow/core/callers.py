@@ -22,14 +22,16 @@ from eagerflow.core.extension import fast
 from eagerflow.core.op import Op
 from eagerflow.core.record import Joint, Record, Recorder, attach
 from eagerflow.core.tensor import Tensor, _new
-from eagerflow.devices import CPU0, Device
+from eagerflow.devices import CPU0, Device, asked
+from eagerflow.devices.device import _current
 
 _ndarray = np.ndarray
 _asarray = np.asarray
 
 if fast is not None:
     _plain = tuple(np.dtype(code) for code in "?bBhHiIlLqQefdFD")
-    fast.setup(Tensor, Record, Recorder, _ndarray, CPU0, _asarray, _plain, current_interpreter, ARRAYS)
+    fast.setup(Tensor, Record, Recorder, _ndarray, CPU0, _asarray, _plain, current_interpreter, ARRAYS, _current)
+    asked.listeners.append(fast.set_asked)
 
 
 def _compile(op: Op, call: Any, arity: int) -> Any:
@@ -56,7 +58,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
     op.rebind.append(rebind)
 
     def call(x: Any, /) -> Any:
-        if type(x) is not Tensor:
+        if type(x) is not Tensor or asked.count:
             return ask(op, x)
         source = x._held
         device = x._device
@@ -119,7 +121,7 @@ def attributed(op: Op, quick: Callable[..., Any] | None = None) -> Callable[[Any
     op.rebind.append(rebind)
 
     def call(x: Any, attrs: dict[str, Any], /) -> Any:
-        if type(x) is not Tensor or x._device is not CPU0:
+        if type(x) is not Tensor or x._device is not CPU0 or asked.count:
             return op(x, **attrs)
         source = x._held
         if source.itemsize < least:
@@ -177,6 +179,8 @@ def binary(op: Op, fallback: Callable[[Op, Any, Any], Any] = ask) -> Callable[[A
     op.rebind.append(rebind)
 
     def call(x: Any, y: Any, /) -> Any:
+        if asked.count:
+            return fallback(op, x, y)
         if type(x) is Tensor:
             first = x._held
             device = x._device

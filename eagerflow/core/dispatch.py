@@ -21,7 +21,7 @@ from eagerflow.core.pullback import output
 from eagerflow.core.record import attach
 from eagerflow.core.tensor import Tensor, convert, lend, wrap
 from eagerflow.core.traced import innermost
-from eagerflow.devices import CPU0, Device, current
+from eagerflow.devices import CPU0, Device, asked, current, requested
 from eagerflow.errors import DTypeError
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Eager(Interpreter):
                 elif type(x) is not Tensor and type(x) not in SCALARS:
                     traced = True
             values.append(x)
+        if asked.count:
+            values = moved(op, values)
         level = innermost(values) if traced else None
         return run(op, values, attrs) if level is None else level.apply(op, values, attrs)
 
@@ -105,7 +107,7 @@ def interpret(interpreter: Interpreter) -> Iterator[None]:
 
 def apply(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     """Run `op`, or hand it to the current interpreter."""
-    if op.effects == "none":
+    if op.effects == "none" and not asked.count:
         for x in inputs:
             if type(x) is not Tensor:
                 break
@@ -113,6 +115,25 @@ def apply(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
             if inputs:
                 return run(op, inputs, attrs)
     return current_interpreter.get().apply(op, inputs, attrs)
+
+
+# The op that copies to another device, which it declares itself to be.
+_mover: list[Op] = []
+
+
+def moves_inputs(op: Op) -> Op:
+    """Let this op copy inputs to the device that a block of the program asks for."""
+    _mover[:] = [op]
+    return op
+
+
+def moved(op: Op, inputs: list[Any]) -> list[Any]:
+    """Return the inputs on the device that was asked for in this block."""
+    request = requested.get()
+    if request is None or request.device is None or op.moves:
+        return inputs
+    target = request.device
+    return [_mover[0](x, device=target) if isinstance(x, Tensor) and x.device is not target else x for x in inputs]
 
 
 def ask(op: Op, *inputs: Any) -> Any:

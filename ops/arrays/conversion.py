@@ -8,6 +8,7 @@ import numpy as np
 
 from eagerflow import devices
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, alias, convert, implements, is_inexact, same
+from eagerflow.core.dispatch import moves_inputs
 from eagerflow.core.explain import user_line
 from eagerflow.devices import Device
 from eagerflow.errors import DTypeError
@@ -125,11 +126,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: str | Device | N
 def _move(xp: Any, x: Any, *, device: Device) -> Any:
     home = devices.of_array(x)
     assert home is not None
-    if home.kind is device.kind:
-        # Host memory is shared by all logical CPU devices, and values are never written to.
-        return x if device.kind.array_type is np.ndarray else device.kind.copy(x, device.index)
-    host = x if type(x) is np.ndarray else home.kind.to_host(x)
-    return host if device.kind.array_type is np.ndarray else device.kind.from_host(host, device.index)
+    return devices.transfer(x, home, device)
 
 
 _to_device = Op(
@@ -138,6 +135,9 @@ _to_device = Op(
     vjp=lambda g, device: _to_device(g, device=device), linear="x", batch="leading",
     kinds="fc", flops=0, moves=True,
 )  # fmt: skip
+
+
+moves_inputs(_to_device)
 
 
 def to_device(x: Any, device: str | Device, /, *, stream: Any = None) -> Tensor:
