@@ -39,6 +39,12 @@ def main(arguments: list[str]) -> int:
         page = overhead.report()
         if keep:
             overhead.RESULTS.write_text(f"{page}\nMedians on {machine()}.\n")
+    if not options.quick and any(word in "many_devices" for word in chosen or ["many_devices"]):
+        many_devices = importlib.import_module("benchmarks.many_devices")
+        print("== many devices", flush=True)
+        page = many_devices.report()
+        if keep:
+            many_devices.RESULTS.write_text(f"{page}\nMedians of contenders run in turn on {machine()}.\n")
     if not options.quick and any(word in "import_time" for word in chosen or ["import_time"]):
         sentence = importlib.import_module("benchmarks.import_time").sentence()
         print(sentence)

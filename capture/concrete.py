@@ -14,10 +14,11 @@ from eagerflow.capture.executable import Executable
 from eagerflow.capture.graph import Graph
 from eagerflow.capture.options import USUAL, Options
 from eagerflow.capture.page import write
-from eagerflow.capture.plan import Memory, Plan
+from eagerflow.capture.placement import Placement
+from eagerflow.capture.plan import Memory
 from eagerflow.capture.profile import Profile, unchanged
+from eagerflow.capture.program import Program
 from eagerflow.capture.tracing.signature import Call, TensorKey
-from eagerflow.capture.view import view_of
 from eagerflow.core import Tensor, Variable, is_inexact, wrap
 from eagerflow.core.dims import unify
 from eagerflow.core.explain import user_line
@@ -181,13 +182,13 @@ class ConcreteFunction:
     @property
     def source(self) -> str:
         """The Python that runs, for the lengths of the last call (or those seen while capturing)."""
-        return self._last_plan().source
+        return self._last().source
 
-    def _last_plan(self) -> Plan:
-        return self._executable.last or self._executable.plan()
+    def _last(self) -> Program:
+        return self._executable.last or self._executable.program()
 
     def memory(self) -> Memory:
-        """Return how many bytes of buffers the last plan needs, with and without using them again.
+        """Return how many bytes of buffers the last plans need, with and without using them again; of all devices.
 
         Returns
         -------
@@ -201,7 +202,7 @@ class ConcreteFunction:
         >>> f.get_concrete_function(ef.TensorSpec([8, 8]), ef.TensorSpec([8, 8])).memory()
         Memory(peak=1024, without_reuse=1544, results=8)
         """
-        return self._last_plan().memory
+        return self._last().memory
 
     def profile(self, *args: Any, repeat: int = 5, **kwargs: Any) -> Profile:
         """Run with a clock at every node; Variables and random generators are as before afterwards.
@@ -229,13 +230,55 @@ class ConcreteFunction:
         """
         call = self._fitting(args, kwargs)
         arrays = [*call.arrays(), *self._hidden]
-        plan = self._executable.plan(arrays)
+        program = self._executable.program(arrays)
         with unchanged(self.graph):
-            self._profile = Profile(self.name, plan.profile(arrays, repeat))
+            self._profile = program.profile(self.name, arrays, repeat)
         return self._profile
 
+    def placement(self) -> Placement:
+        """Return where the nodes of the optimized graph run, and why, for the lengths of the last call.
+
+        Returns
+        -------
+        Placement
+            Its text is a table: a line per node with what each device would cost, in microseconds.
+
+        Raises
+        ------
+        PlacementError
+            Requests cannot all be met.
+
+        Examples
+        --------
+        >>> import eagerflow as ef
+        >>> f = ef.function(lambda x: ef.sum(x @ x))
+        >>> placement = f.get_concrete_function(ef.TensorSpec([8, 8])).placement()
+        >>> placement.devices
+        [cpu:0]
+        """
+        return self._last().placement
+
+    def place(self, profile: Profile | None = None) -> None:
+        """Decide anew where nodes run, by measured times.
+
+        Parameters
+        ----------
+        profile : Profile, optional
+            What `profile` returned; without it by what ops declare and `eagerflow.devices.calibrate` measured.
+
+        Examples
+        --------
+        >>> import eagerflow as ef
+        >>> f = ef.function(lambda x: ef.sum(x @ x))
+        >>> x = ef.ones((64, 64))
+        >>> concrete = f.get_concrete_function(x)
+        >>> concrete.place(concrete.profile(x))
+        """
+        self._profile = profile if profile is not None else self._profile
+        self._executable.place(None if profile is None else profile.by_node(self.optimized_graph))
+
     def save_html(self, path: Any) -> None:
-        """Write a page that shows the graph, its memory and, after `profile`, the time of each node.
+        """Write a page that shows the graph, its memory, its devices and, after `profile`, the time of each node.
 
         Parameters
         ----------
@@ -248,9 +291,7 @@ class ConcreteFunction:
         >>> f = ef.function(lambda x: ef.sum(x * x))
         >>> f.get_concrete_function(ef.ones(3)).save_html("/tmp/graph.html")  # doctest: +SKIP
         """
-        plan = self._last_plan()
-        times = {} if self._profile is None else self._profile.times
-        write(path, view_of(plan, times))
+        write(path, self._last().view(self._profile))
 
     def _pack(self, tensors: Sequence[Tensor]) -> Any:
         leaves = [_fresh(r.fixed) if r.position is None else tensors[r.position] for r in self._results]

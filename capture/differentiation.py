@@ -71,12 +71,14 @@ class Differentiated:
         arguments = [array if needed else None for array, needed in zip(arrays, self._needs, strict=True)]
 
         def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
-            weights = [weight_of(item, like) for item, like in zip(g, likes, strict=True)]
+            # The record has one device, its results may be on several.
+            weights = [weight_of(item, like).to(like[2]) for item, like in zip(g, likes, strict=True)]
             if tracked or any(type(weight) is not Tensor for weight in weights):
                 found = self._again(record, weights, lengths)
             else:
                 given = [*record.saved[-1], *[w._held for w in weights]]
-                found = [wrap(a, device) for a in self.backward.run(given, lengths)]
+                made = self.backward.run(given, lengths)
+                found = [wrap(a, v.device) for a, v in zip(made, self._joint.gradients, strict=True)]
             each = iter(found)
             every = [next(each) if reached else None for reached in self.reached]
             return [_zero_or_linear(item, parent) for item, parent in zip(every, record.parents, strict=True)]
@@ -168,10 +170,13 @@ class _Joint:
             ]
             sources = [*watched, *variables]
             gradients: list[Any] = [None] * len(sources)
+            homes = [x.device for x in sources]
             if targets:
                 gradients = tape.gradient(targets, sources, weights, unconnected="none")
             self.reached = [g is not None for g in gradients]
-            self.gradients = [trace.value(alias(g)) for g in gradients if g is not None]
+            self.gradients = [
+                trace.value(alias(g.to(home))) for g, home in zip(gradients, homes, strict=True) if g is not None
+            ]
             self.outputs = [trace.value(alias(y)) for y in outputs]
             self.weights = [trace.value(w) for w in weights]
         self.nodes = trace.nodes

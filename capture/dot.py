@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from eagerflow.capture.text import attributes, bodies, names, short_line, variable_names
+from eagerflow.capture.text import attributes, bodies, devices, names, short_line, variable_names
 
 if TYPE_CHECKING:
     from eagerflow.capture.graph import Graph, Node, Value
@@ -25,7 +25,8 @@ def to_dot(graph: Graph) -> str:
     -------
     str
         A ``digraph``: name scopes are clusters, edges carry dtype and shape, control edges are dashed, fused nodes list
-        their operations. ``dot -Tsvg`` makes a picture of it.
+        their operations. Where values are on more than one device, nodes say on which. ``dot -Tsvg`` makes a picture
+        of it.
 
     References
     ----------
@@ -86,6 +87,7 @@ class _Drawing:
         self.called = names(graph)
         self.states = variable_names(graph)
         self.inputs = set(graph.inputs)
+        self.devices = devices(graph)
         self.clusters = 0
 
     def scope(self, tree: dict[str, Any], indent: str) -> list[str]:
@@ -115,6 +117,7 @@ class _Drawing:
             title += attributes(node, self.states)
             title += [f"input {i}: {x}" for i, x in enumerate(node.inputs) if not hasattr(x, "node") and x is not None]
             color = "#fee2e2" if node.effects != "none" else "#f3f4f6" if not node.inputs else color
+        title += dict.fromkeys(self.devices[value][1:] for value in node.outputs if value in self.devices)
         tip = f", tooltip={quoted(short_line(node.line))}" if node.line else ""
         return f"n{self.number[node]} [label={quoted(chr(10).join(title))}, fillcolor={quoted(color)}{more}{tip}]"
 

@@ -1,16 +1,18 @@
-"""Executable: a graph, made ready to run: optimized once, planned for each set of concrete lengths."""
+"""Executable: a graph, made ready to run: optimized once, placed and planned for each set of concrete lengths."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eagerflow.capture.graph import Graph
+from eagerflow.capture import timeline
+from eagerflow.capture.graph import Graph, Node
 from eagerflow.capture.interpreter import lengths_of
 from eagerflow.capture.options import USUAL, Options
 from eagerflow.capture.passes import optimize
-from eagerflow.capture.plan import Plan
+from eagerflow.capture.program import Program
+from eagerflow.devices import generation
 
 
 class Executable:
@@ -28,11 +30,13 @@ class Executable:
         self.captured = graph
         self.options = options
         self._optimized: Graph | None = None
-        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._programs: dict[tuple[int, ...], Program] = {}
         self._lock = threading.Lock()
         self._symbolic = any(type(side) is not int for value in graph.inputs for side in value.shape)
-        self._plan: Plan | None = None
-        self.last: Plan | None = None  # the plan of the last call
+        self._program: Program | None = None  # the only one, where there are no lengths to tell apart
+        self._generation = generation()
+        self._profile: Mapping[Node, float] | None = None
+        self.last: Program | None = None  # that of the last call
 
     @property
     def graph(self) -> Graph:
@@ -41,30 +45,49 @@ class Executable:
             self._optimized = optimize(self.captured, self.options.passes)
         return self._optimized
 
-    def plan(self, arrays: Sequence[Any] | None = None, lengths: dict[str, int] | None = None) -> Plan:
-        """Return the plan for arrays of these shapes; without arrays the one for the lengths seen while capturing."""
+    def place(self, profile: Mapping[Node, float] | None) -> None:
+        """Decide anew where nodes run, by measured times; None for the declared costs."""
+        with self._lock:
+            self._profile = profile
+            self._forget()
+
+    def _forget(self) -> None:
+        self._program = self.last = None
+        self._programs.clear()
+        self._generation = generation()
+
+    def program(self, arrays: Sequence[Any] | None = None, lengths: dict[str, int] | None = None) -> Program:
+        """Return the program for arrays of these shapes; without arrays for the lengths seen while capturing."""
+        if self._generation != generation():  # there are other devices now
+            with self._lock:
+                self._forget()
         if not self._symbolic and not lengths:  # attributes may be symbolic where no input is
-            if self._plan is None:
-                with self._lock:
-                    self._plan = self.last = self._plan or Plan(self.graph, {})
-            return self._plan
+            with self._lock:
+                if self._program is None:
+                    self._program = self.last = self._made({})
+                return self._program
         if lengths is None:
             lengths = hints_of(self.captured) if arrays is None else lengths_of(self.captured, arrays)
         key = tuple(lengths.values())
-        plan = self._plans.get(key)
-        if plan is None:
+        program = self._programs.get(key)
+        if program is None:
             with self._lock:
-                plan = self._plans.get(key) or Plan(self.graph, lengths)
-                self._plans[key] = plan
-        self.last = plan
-        return plan
+                program = self._programs.get(key) or self._made(lengths)
+                self._programs[key] = program
+        self.last = program
+        return program
+
+    def _made(self, lengths: dict[str, int]) -> Program:
+        return Program(self.graph, lengths, self.options, self._profile)
 
     def run(self, arrays: Sequence[Any], lengths: dict[str, int] | None = None) -> list[Any]:
         """Run the graph, and return the arrays of its outputs; `lengths` if the shapes of inputs do not tell them."""
-        plan = self._plan
-        if plan is None:
-            plan = self.plan(arrays, lengths)
-        return plan.run(arrays)
+        program = self._program
+        if program is None or self._generation != generation():
+            program = self.program(arrays, lengths)
+        if timeline.current is not None:
+            return program.executor.run(arrays)
+        return program.run(arrays)
 
 
 def hints_of(graph: Graph) -> dict[str, int]:

@@ -7,14 +7,18 @@ from typing import Any
 
 from eagerflow.capture.graph import Node, Special
 from eagerflow.core.explain import describe, explain
+from eagerflow.devices import CPU0
 from eagerflow.errors import EagerflowError
 
 
-def explained(node: Node, arrays: Sequence[Any], error: Exception) -> Exception:
-    """Return the error to raise for one that a node raised while it ran."""
+def explained(node: Node, arrays: Sequence[Any], error: Exception, several: bool = False) -> Exception:
+    """Return the error to raise for one that a node raised while it ran; `several`: on one of several devices."""
     place = f"\n  the operation was captured at {node.line or 'an unknown line'}"
     if node.scope:
         place += f", in {node.scope}"
+    device = next((value.device for value in (*node.outputs, *node.values)), CPU0)
+    if several or (device is not CPU0 and device is not None):
+        place += f", and ran on {device}"
     if isinstance(node.op, Special):
         # What a callback raises belongs to the user: it passes as it is.
         came = ", ".join(describe(array) for array in arrays)

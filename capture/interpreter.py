@@ -106,18 +106,22 @@ def store(variable: Any, array: Any) -> None:
     """Give a Variable a copy of an array as its value."""
     device = variable._value._device
     with device.kind.activate(device.index):
-        variable._value = wrap(array.copy(), device)
+        variable._value = wrap(_copied(array, device), device)
+
+
+def _copied(array: Any, device: Any) -> Any:
+    return array.copy() if device.on_host else device.kind.copy(array, device.index)
 
 
 def call_back(node: Node, arrays: Sequence[Any]) -> list[Any]:
     """Call the Python function of a node with Tensors, and return the arrays of its results."""
     homes = [value.device for value in node.values]
     # Copies: whoever keeps a Tensor keeps its values, whatever buffers are written to later.
-    given = [wrap(array.copy(), home) for array, home in zip(arrays, homes, strict=True)]
+    given = [wrap(_copied(array, home), home) for array, home in zip(arrays, homes, strict=True)]
     made = node.attrs["function"](*given)
     return [_checked(node, result, value) for result, value in zip(made, node.outputs, strict=True)]
 
 
 def _checked(node: Node, result: Any, value: Value) -> Any:
     tensor: Tensor = convert(result, value.dtype)
-    return tensor._held
+    return transfer(tensor._held, tensor._device, value.device)

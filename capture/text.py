@@ -69,7 +69,8 @@ def to_text(graph: Graph) -> str:
     -------
     str
         A header with inputs and results, what has to hold of symbolic lengths, a line for each node, and the results.
-        Behind the operation stand its effects and what it waits for in braces, then name scope and source line.
+        Behind the operation stand its effects and what it waits for in braces, then name scope and source line. Where
+        values are on more than one device, theirs stands behind shape and dtype.
 
     Examples
     --------
@@ -90,15 +91,17 @@ def _lines(graph: Graph) -> Iterator[str]:
     called = names(graph)
     states = variable_names(graph)
     marks = node_marks(graph, called)
-    given = ", ".join(f"{called[value][1:]}: {value.spec}" for value in graph.inputs)
-    yield f"graph {graph.name}({given}) -> ({', '.join(str(value.spec) for value in graph.outputs)})"
+    on = devices(graph)
+    given = ", ".join(f"{called[value][1:]}: {value.spec}{on.get(value, '')}" for value in graph.inputs)
+    made = ", ".join(f"{value.spec}{on.get(value, '')}" for value in graph.outputs)
+    yield f"graph {graph.name}({given}) -> ({made})"
     for guard in graph.guards:
         yield f"  guard {guard.text}"
     inputs = {value.node for value in graph.inputs}
     for node in graph.nodes:
         if node in inputs:
             continue
-        results = ", ".join(f"{called[value]}: {value.spec}" for value in node.outputs)
+        results = ", ".join(f"{called[value]}: {value.spec}{on.get(value, '')}" for value in node.outputs)
         comment = "  ".join(filter(None, [node.scope, short_line(node.line)]))
         yield (
             f"  {results or marks[node]} = {_call(node, called, states)}{_braces(node, marks)}"
@@ -119,6 +122,13 @@ def _braces(node: Node, marks: Mapping[Node, str]) -> str:
     if node.control:
         parts.append("after " + " ".join(marks.get(other, "?") for other in node.control))
     return f"  {{{', '.join(parts)}}}" if parts else ""
+
+
+def devices(graph: Graph) -> dict[Value, str]:
+    """Return where the values of a graph are, as text with ``@`` in front; nothing where all are on one device."""
+    found = {value: value.device for node in graph.nodes for value in node.outputs}
+    several = len({id(device) for device in found.values()}) > 1
+    return {value: f" @{device}" for value, device in found.items() if device is not None} if several else {}
 
 
 def node_marks(graph: Graph, called: Mapping[Value, str]) -> dict[Node, str]:

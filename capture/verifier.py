@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from eagerflow.capture.attributes import same
@@ -13,6 +13,8 @@ from eagerflow.capture.graph import (
     FUSED,
     PARAMETER,
     READ,
+    RECV,
+    SEND,
     Graph,
     Node,
     Special,
@@ -22,6 +24,7 @@ from eagerflow.capture.state import Counter, Order
 from eagerflow.core.dims import Symbolic
 from eagerflow.core.op import Op
 from eagerflow.core.spec import Spec
+from eagerflow.devices import Device
 from eagerflow.errors import CaptureError
 
 _NUMBERS = (bool, int, float, complex)
@@ -44,8 +47,9 @@ def verify(graph: Graph) -> None:
     -----
     The rules: nodes stand after what they take and what they wait for, and are there once. Inputs are the results of
     parameters. Numbers of inputs and results fit the operation, shapes and dtypes are what its shape rule says. A node
-    is on one device. What touches a Variable, and what calls Python, waits for what came before it. Draws are among
-    those that a run takes. Graphs inside nodes keep the same rules and have no effects.
+    is on one device; what is sent and received is what the edge says. What touches a Variable, and what calls Python,
+    waits for what came before it. Draws are among those that a run takes. Graphs inside nodes keep the same rules and
+    have no effects.
 
     Examples
     --------
@@ -62,15 +66,53 @@ def verify(graph: Graph) -> None:
     _Check(graph, f"graph {graph.name}").run()
 
 
-class _Check:
-    """One graph while it is verified."""
+def verify_part(graph: Graph, where: str, device: Device, draws: Iterable[tuple[Any, int]]) -> None:
+    """Check the part of a graph that one device runs: the rules of `verify`, and that all of it is on the device.
 
-    def __init__(self, graph: Graph, where: str) -> None:
+    Parameters
+    ----------
+    graph : Graph
+        The part.
+    where : str
+        What messages call it.
+    device : Device
+        The device.
+    draws : iterable of (Generator, int)
+        The draws of the whole graph.
+    """
+    _Check(graph, where, draws, device).run()
+
+
+def before(order: Order, node: Node) -> tuple[Node, ...]:
+    """Return what a node has to wait for on account of Variables and callbacks."""
+    if node.op is READ:
+        return order.before_read(node.attrs["variable"])
+    if node.op is ASSIGN:
+        return order.before_write(node.attrs["variable"])
+    return order.before_callback() if node.op is CALLBACK else ()
+
+
+def note(order: Order, node: Node) -> None:
+    """Note that a node stands here, if it touches a Variable or calls Python."""
+    if node.op is READ:
+        order.read(node.attrs["variable"], node)
+    elif node.op is ASSIGN:
+        order.wrote(node.attrs["variable"], node)
+    elif node.op is CALLBACK:
+        order.called(node)
+
+
+class _Check:
+    """One graph while it is verified: a whole one, or the part of a device."""
+
+    def __init__(self, graph: Graph, where: str, draws: Iterable[Any] = (), device: Device | None = None) -> None:
         self.graph = graph
+        self.device = device
+        self.edges: set[tuple[Special, int]] = set()
         self.where = where
         self.position: dict[Node, int] = {}
         self.inputs = set(graph.inputs)
-        self.counts = {id(generator): count for generator, count in graph.draws}
+        self.counts = {id(generator): count for generator, count in (*graph.draws, *draws)}
         self.order = Order()
 
     def run(self) -> None:
@@ -129,7 +171,7 @@ class _Check:
         op, given = node.op, len(node.inputs)
         if op.outputs >= 0 and len(node.outputs) != op.outputs:
             yield f"it has {len(node.outputs)} results, expected {op.outputs}"
-        if op is ASSIGN or op is FUSED or op is CALLBACK:
+        if op in (ASSIGN, FUSED, CALLBACK, SEND):
             return  # see below
         if given < op.fixed or (given > len(op.inputs) and not op.variadic):
             yield f"it has {given} inputs, expected {len(op.inputs)}{' or more' if op.variadic else ''}"
@@ -174,6 +216,26 @@ class _Check:
                 yield f"it assigns {node.inputs[0].spec} to a Variable that is {spec}"
         elif op is FUSED:
             yield from self.fused(node, attrs["graph"])
+        elif op is SEND or op is RECV:
+            yield from self.edge(node, attrs["edge"])
+
+    def edge(self, node: Node, edge: Any) -> Iterator[str]:
+        """Give what is wrong with a node that sends or receives."""
+        if (node.op, edge.number) in self.edges:
+            yield f"there is another {node.op.name} of edge {edge}"
+        self.edges.add((node.op, edge.number))
+        passing = node.inputs if node.op is SEND else node.outputs
+        expected = [] if edge.spec is None else [edge.spec]
+        given = [x.spec if isinstance(x, Value) else x for x in passing]
+        if len(given) != len(expected) or not all(map(same, given, expected)):
+            what = ", ".join(map(str, given)) or "nothing"
+            yield f"{what} goes through edge {edge}, expected {edge.spec or 'nothing'}"
+        end = edge.source if node.op is SEND else edge.target
+        for x in passing:
+            if isinstance(x, Value) and x.device is not end:
+                yield f"it is on {x.device}, and edge {edge} {'starts' if node.op is SEND else 'ends'} on {end}"
+        if node.op is SEND and edge.spec is None and not node.control:
+            yield f"edge {edge} carries nothing, and waits for nothing"
 
     def fused(self, node: Node, body: Graph) -> Iterator[str]:
         """Give what is wrong with a node that holds a graph."""
@@ -189,10 +251,17 @@ class _Check:
         for inner in body.nodes:
             if inner.effects != "none":
                 yield f"there is {inner.op.name}, which has effects, in its graph"
-        _Check(body, f"{self.where}, the graph {body.name!r} in a {node.op.name} node").run()
+        _Check(body, f"{self.where}, the graph {body.name!r} in a {node.op.name} node", device=self.device).run()
 
     def devices(self, node: Node) -> Iterator[str]:
-        """Give whether results are on another device than the node says."""
+        """Give whether results are on another device than the node says, or than its part is for."""
+        if self.device is not None:
+            for value in (*node.values, *node.outputs):
+                if value.device is not self.device:
+                    yield f"{value!r} is on {value.device}, and the part on {self.device}"
+            variable = node.attrs.get("variable")
+            if variable is not None and variable.device is not self.device:
+                yield f"its Variable is on {variable.device}, and the part on {self.device}"
         if node.op is READ:
             wanted = node.attrs["variable"].device
         elif not isinstance(node.op, Special) and node.op.moves:
@@ -204,23 +273,14 @@ class _Check:
 
     def effects(self, node: Node) -> Iterator[str]:
         """Give what a node with effects does not wait for, and draws that nobody counts."""
-        order, op = self.order, node.op
-        before: tuple[Node, ...] = ()
-        if op is READ:
-            before = order.before_read(node.attrs["variable"])
-            order.read(node.attrs["variable"], node)
-        elif op is ASSIGN:
-            before = order.before_write(node.attrs["variable"])
-            order.wrote(node.attrs["variable"], node)
-        elif op is CALLBACK:
-            before = order.before_callback()
-            order.called(node)
-        elif node.effects == "random" and isinstance(node.attrs.get("counter"), Counter):
+        needed = before(self.order, node)
+        note(self.order, node)
+        if node.effects == "random" and isinstance(node.attrs.get("counter"), Counter):
             counter = node.attrs["counter"]
             count = self.counts.get(id(counter.generator), 0)
             if not 0 <= counter.index < count:
                 yield f"it is draw {counter.index} of a generator that gives a run {count}"
-        for other in before:
+        for other in needed:
             if other not in node.control and not self.path(other, node):
                 yield f"no edge or path leads to node {self.position[other]} ({other.op.name}), which it waits for"
 

@@ -65,7 +65,7 @@ class Device:
         return self
 
 
-_devices: dict[tuple[str, int], Device] = {}
+_devices: dict[tuple[Kind, int], Device] = {}
 
 
 def find(name: str | Device | None) -> Device:
@@ -122,7 +122,7 @@ def numbered(kind: Kind, index: int) -> Device:
 
 def _interned(kind: Kind, index: int) -> Device:
     # setdefault is atomic: two threads get the same object.
-    return _devices.setdefault((kind.name, index), Device(kind, index))
+    return _devices.setdefault((kind, index), Device(kind, index))
 
 
 def of_array(array: Any) -> Device | None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from eagerflow.devices.rates import Link, Rates
+from eagerflow.errors import DeviceError
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryInfo:
@@ -36,6 +39,10 @@ class MemoryInfo:
         return self.total - self.free
 
 
+class Lacking(DeviceError, AttributeError):
+    """What a kernel needs and the namespace of a kind has not."""
+
+
 class Kind:
     """A kind of device: an array namespace, and the way in and out of it.
 
@@ -50,6 +57,11 @@ class Kind:
         The type of the kind's arrays.
     namespace : Any
         The array namespace (NumPy, CuPy, …) that kernels are written over.
+    complete : bool
+        Whether the namespace has all that kernels use of NumPy's. Where it may not, a kernel is tried on a sample
+        before it is used, so that placers know which ops the kind has no kernel for.
+    host_fallback : bool
+        Whether ops without a kernel run on the host, with copies there and back. Otherwise they are errors.
 
     Examples
     --------
@@ -61,6 +73,8 @@ class Kind:
 
     name: str
     array_type: type
+    complete = True
+    host_fallback = False
 
     @property
     def namespace(self) -> Any:
@@ -101,3 +115,16 @@ class Kind:
 
     def synchronize(self, index: int) -> None:
         """Wait until the work given to device `index` is done."""
+
+    def rates(self, index: int) -> Rates:
+        """Return how fast device `index` is taken to be until `eagerflow.devices.calibrate` has measured it."""
+        return Rates(contraction=4e10, arithmetic=2e9, bandwidth=8e9, launch=5e-6)
+
+    def link(self, index: int, other: int | None) -> Link:
+        """Return how fast arrays are taken to pass to device `other` of this kind, or to the host and back for None."""
+        return Link(latency=2e-5, bandwidth=8e9)
+
+    def model(self, index: int) -> str:
+        """Return what hardware and software device `index` is: rates that others had are not its own."""
+        namespace = self.namespace
+        return f"{getattr(namespace, '__name__', '')} {getattr(namespace, '__version__', '')}".strip()

@@ -5,10 +5,33 @@ from __future__ import annotations
 from eagerflow.devices.cpu import CPU
 from eagerflow.devices.cuda import CUDA
 from eagerflow.devices.kind import Kind
+from eagerflow.devices.shares import share_blas
 from eagerflow.errors import DeviceError
 
 _cpu = CPU()
 _kinds: dict[str, Kind] = {}
+_generation = 0
+
+
+def generation() -> int:
+    """Return a number that changes whenever the devices, their rates or their limits do: what placements depend on.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> before = ef.devices.generation()
+    >>> ef.config.set_logical_devices("cpu", 2)
+    >>> ef.devices.generation() > before
+    True
+    >>> ef.config.set_logical_devices("cpu", 1)
+    """
+    return _generation
+
+
+def changed() -> None:
+    """Note that devices, their rates or their limits are not what they were."""
+    global _generation
+    _generation += 1
 
 
 def register(kind: Kind) -> Kind:
@@ -38,6 +61,7 @@ def register(kind: Kind) -> Kind:
     if _kinds.get(kind.name, kind) is not kind:
         raise DeviceError(f"there is a device kind {kind.name!r} already: {_kinds[kind.name]!r}")
     _kinds[kind.name] = kind
+    changed()
     return kind
 
 
@@ -70,8 +94,24 @@ def available() -> list[str]:
     return [f"{kind.name}:{index}" for kind in _kinds.values() for index in range(kind.count())]
 
 
+def logical_devices() -> int:
+    """Return into how many logical devices the host is divided.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.devices.logical_devices()
+    1
+    """
+    return _cpu.logical
+
+
 def set_logical_devices(kind: str, count: int) -> None:
     """Divide the host into `count` logical devices ``cpu:0`` … of one memory.
+
+    Captured functions run each of them in a thread of its own. The devices share the cores: BLAS, and what
+    `eagerflow.config.set_num_threads` counts, have the `count`-th part of the threads that they have otherwise, at
+    least one.
 
     Parameters
     ----------
@@ -98,6 +138,8 @@ def set_logical_devices(kind: str, count: int) -> None:
     if count < 1:
         raise DeviceError(f"the number of logical devices is 1 or more, got {count!r}")
     _cpu.logical = count
+    share_blas(count)
+    changed()
 
 
 register(_cpu)

@@ -17,6 +17,7 @@ from eagerflow import errors as errors
 from eagerflow import nn as nn
 from eagerflow import ops as ops
 from eagerflow import optim as optim
+from eagerflow import profiler as profiler
 from eagerflow import random as random
 from eagerflow.capture.function import function as function
 from eagerflow.capture.tracing.callback import print as print

@@ -48,7 +48,8 @@ def _find(xp: Any, theta: Any, guess: Any, *, equation: Any, solver: Any, linear
     # What the solver does on the way is nobody's to record.
     token = active.set(())
     try:
-        return convert(solver(convert(theta, copy=False), convert(guess, copy=False))).numpy()
+        found = convert(solver(convert(theta, copy=False), convert(guess, copy=False)))
+        return found.numpy() if xp is np else found._held
     finally:
         active.reset(token)
 

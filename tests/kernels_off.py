@@ -15,7 +15,7 @@ from eagerflow.capture.plan import steps
 def kernels_off() -> Iterator[None]:
     """Compile no kernels in this block."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "compile_kernel", lambda graph: None)
+        patch.setattr(steps, "compile_for", lambda device, graph: None)
         patch.setattr(steps, "accelerated", lambda op, inputs, attrs: None)
         patch.setattr(lower, "available", lambda: False)
         yield

@@ -62,7 +62,7 @@ class Far(Kind):
         return np.array(array, subok=False)
 
     def memory(self, index: int) -> MemoryInfo:
-        return MemoryInfo(1000, 400)
+        return MemoryInfo(2**30, 2**29)
 
 
 FAR = ef.devices.kinds().get("far") or ef.devices.register(Far())

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import eagerflow as ef
-from eagerflow.capture.graph import ASSIGN, FUSED, PARAMETER, READ, Graph, Node, Value
+from eagerflow.capture.graph import ASSIGN, CONSTANT, FUSED, PARAMETER, READ, RECV, SEND, Graph, Node, Value
 from eagerflow.capture.page import GraphView, PlanView
+from eagerflow.capture.partition.parts import Edge
 from eagerflow.core import Spec, registry
-from eagerflow.devices import CPU0
+from eagerflow.devices import CPU0, numbered
+
+FIRST, SECOND = numbered(CPU0.kind, 0), numbered(CPU0.kind, 1)
 
 
 class Maker:
@@ -69,6 +72,60 @@ class Step:
             {self.product.node: 3e-3, self.group: 1e-3, self.sum.node: 5e-4, self.scaled.node: 5e-4},
             PlanView(steps, where, [4096, 2048], 6144, 8196),
             {self.group: "def kernel(a, out):\n    out[:] = 2 * tanh(a) + a  # <b>fast</b>"},
+        )
+
+
+class TwoDevices:
+    """Two layers on two devices, and the run of both, with the plan of each: what is sent is h and then s."""
+
+    def __init__(self) -> None:
+        make = Maker()
+        self.x = make.parameter("x", 32, 64)
+        self.one = make.node(
+            CONSTANT, (), {"value": ef.ones((32, 64), dtype="float32").numpy()}, [self.x.spec]
+        ).outputs[0]
+        self.h = make.op("add", self.x, self.one, scope="model/first", line="model.py:4: h = x + 1")
+        self.t = make.op("tanh", self.h, scope="model/second", line="model.py:9: t = ef.tanh(h)")
+        self.u = make.op("multiply", self.t, self.h, scope="model/second", line="model.py:10: t * h")
+        self.v = make.op("negative", self.u, scope="model/second", line="model.py:11: -u")
+        self.s = make.op("add", self.v, self.one, scope="model/second", line="model.py:12: v + 1")
+        self.y = make.op("multiply", self.s, self.h, scope="model/first", line="model.py:20: s * h")
+        self.graph = Graph("two", [self.x], [self.y], make.nodes)
+        first, second = [self.x, self.h, self.y], [self.t, self.u, self.v, self.s]
+        edges = [Edge(0, FIRST, SECOND, self.h.spec, "h"), Edge(1, SECOND, FIRST, self.s.spec, "s")]
+        self.send = [
+            Node(SEND, [value], {"edge": edge}, []) for value, edge in zip((self.h, self.s), edges, strict=True)
+        ]
+        self.receive = [
+            Node(RECV, [], {"edge": edge}, [(value.spec, edge.target)])
+            for value, edge in zip((self.h, self.s), edges, strict=True)
+        ]
+        timed = [
+            ("cpu:0", self.h.node, 0, 20), ("cpu:0", self.send[0], 20, 22), ("cpu:0", self.receive[1], 22, 120),
+            ("cpu:0", self.y.node, 120, 140), ("cpu:1", self.receive[0], 2, 25), ("cpu:1", self.t.node, 25, 75),
+            ("cpu:1", self.u.node, 75, 90), ("cpu:1", self.v.node, 90, 99), ("cpu:1", self.s.node, 99, 115),
+            ("cpu:1", self.send[1], 115, 116),
+        ]  # fmt: skip
+        slices = [(device, node, 5 + start * 1e-6, 5 + end * 1e-6) for device, node, start, end in timed]
+        size = self.x.spec.nbytes
+        here: dict[Value, int | str] = {self.x: "input", self.h: 0, self.s: "new", self.y: "output"}
+        there: dict[Value, int | str] = {self.h: "new", self.t: 0, self.u: 0, self.v: 1, self.s: 0}
+        steps = [[], self.t.node, self.u.node, [self.v.node, self.s.node], []]
+        self.view = GraphView(
+            self.graph,
+            {node: end - start for _, node, start, end in slices if node.op not in (SEND, RECV)},
+            devices={
+                **{value.node: "cpu:0" for value in first},
+                **{value.node: "cpu:1" for value in second},
+                self.one.node: "cpu:0, cpu:1",
+            },
+            plans={
+                "cpu:0": PlanView(
+                    [self.h.node, [], [], self.y.node], here, [size], size, size, {self.h: (0, 3), self.s: (2, 3)}
+                ),
+                "cpu:1": PlanView(steps, there, [size, size], 2 * size, 4 * size, {self.h: (0, 2)}),
+            },
+            slices=slices,
         )
 
 

@@ -269,7 +269,7 @@ def test_captured_network_agrees_with_eager() -> None:
 @needs_numba
 def test_plans_use_compiled_kernels() -> None:
     arrays = [ef.asarray(x) for x in arrays_of_network()]
-    plan = ef.function(both).get_concrete_function(*arrays)._executable.plan()
+    plan = ef.function(both).get_concrete_function(*arrays)._executable.program().plans[0]
     steps = [step for step in plan.steps if step.node.op.name in images._MAKERS]
     assert len(steps) == 8
     assert all(step.form == "out" and step.call.__module__ == images.__name__ for step in steps)

@@ -79,7 +79,7 @@ def test_memory_figures() -> None:
     memory = ef.devices.CPU0.memory()
     assert 0 < memory.free <= memory.total
     assert memory.used == memory.total - memory.free
-    assert ef.devices.find("far:1").memory() == MemoryInfo(1000, 400)
+    assert ef.devices.find("far:1").memory() == MemoryInfo(2**30, 2**29)
     ef.devices.CPU0.synchronize()
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import eagerflow as ef
-from eagerflow.capture.graph import CONSTANT, PARAMETER, READ, Graph, Node, Rewriter, Value
+from eagerflow.capture.graph import CONSTANT, PARAMETER, READ, RECV, SEND, Graph, Node, Rewriter, Value
+from eagerflow.capture.partition import Edge
 from eagerflow.capture.state import Counter, Key
 from eagerflow.capture.verifier import verify
 from eagerflow.core.dims import Guards, symbol
@@ -103,6 +104,25 @@ def test_variables_without_a_name_are_numbered() -> None:
     v, w = ef.Variable(1.0), ef.Variable(2.0)
     text = str(f.graph(f.op("add", f.read(v), f.read(w))))
     assert "read_variable(variable0)" in text and "read_variable(variable1)" in text
+
+
+def on_two_devices() -> Graph:
+    """Return a graph with values on two devices."""
+    far: Any = ef.devices.numbered(CPU.kind, 1)
+    f = Builder()
+    x = f.parameter((4, 2), name="x")
+    y = f.node(OPS["to_device"], (x,), {"device": far}, [F64])
+    y.device = far
+    return f.graph(y)
+
+
+def test_devices_are_shown_where_there_are_several() -> None:
+    lines = str(on_two_devices()).splitlines()
+    assert lines[0] == "graph f(x: float64[4, 2] @cpu:0) -> (float64[4, 2] @cpu:1)"
+    assert lines[1].startswith("  %0: float64[4, 2] @cpu:1 = to_device(%x, device=cpu:1)")
+    text = on_two_devices().to_dot()
+    assert r'label="x\nfloat64[4, 2]\n@cpu:0"' in text and r'label="to_device\ndevice=cpu:1\n@cpu:1"' in text
+    assert "@" not in str(training_step()[1]) + training_step()[1].to_dot()
 
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -399,6 +419,62 @@ def test_the_verifier_finds_draws_that_a_run_does_not_take() -> None:
     other = ef.random.Generator(0)
     attrs = {**attrs, "key": Key(other), "counter": Counter(other, 0)}
     expect(replaced(f.graph(), "random_uniform", attrs=attrs), "draw 0", "gives a run 0")
+
+
+def passing() -> tuple[Builder, Edge, Edge]:
+    """Return a graph that sends a value, gets another one, sends word that something is done, and has that word."""
+    far = ef.devices.numbered(CPU.kind, 1)
+    there, back = Edge(0, CPU, far, F64, "x"), Edge(1, far, CPU, F64, "y")
+    f = Builder()
+    x = f.parameter((4, 2))
+    f.node(SEND, (x,), {"edge": there}, ())
+    f.node(RECV, (), {"edge": back}, [F64])
+    f.node(SEND, (), {"edge": Edge(2, CPU, far, None, "x")}, (), (x.node,))
+    f.node(RECV, (), {"edge": Edge(3, far, CPU, None, "y")}, ())
+    return f, there, back
+
+
+def test_the_verifier_knows_what_is_sent_and_received() -> None:
+    verify(passing()[0].graph())
+
+
+@pytest.mark.parametrize(
+    ("op", "spec", "made", "words"),
+    [
+        (SEND, Spec((4, 3), "float64"), True, "float64[4, 2] goes through edge #9 cpu:0 -> cpu:1, expected float64[4, 3]"),
+        (SEND, None, True, "float64[4, 2] goes through edge #9 cpu:0 -> cpu:1, expected nothing"),
+        (SEND, F64, False, "nothing goes through edge #9 cpu:0 -> cpu:1, expected float64[4, 2]"),
+        (RECV, Spec((4, 2), "float32"), True, "float64[4, 2] goes through edge #9 cpu:1 -> cpu:0, expected float32[4, 2]"),
+        (RECV, None, True, "float64[4, 2] goes through edge #9 cpu:1 -> cpu:0, expected nothing"),
+        (RECV, F64, False, "nothing goes through edge #9 cpu:1 -> cpu:0, expected float64[4, 2]"),
+        (SEND, None, False, "edge #9 cpu:0 -> cpu:1 carries nothing, and waits for nothing"),
+    ],
+)  # fmt: skip
+def test_the_verifier_finds_what_does_not_fit_its_edge(op: Any, spec: Any, made: bool, words: str) -> None:
+    f = passing()[0]
+    far = ef.devices.numbered(CPU.kind, 1)
+    ends = (CPU, far) if op is SEND else (far, CPU)
+    inputs = f.nodes[0].outputs if made and op is SEND else ()
+    f.node(op, inputs, {"edge": Edge(9, *ends, spec, "")}, [F64] if made and op is RECV else ())
+    expect(f.graph(), op.name, words)
+
+
+def test_the_verifier_finds_edges_that_are_there_twice() -> None:
+    f, there, back = passing()
+    f.node(SEND, f.nodes[0].outputs, {"edge": there}, ())
+    expect(f.graph(), "node 5 (send", "there is another send of edge #0 cpu:0 -> cpu:1")
+    f.nodes.pop()
+    f.node(RECV, (), {"edge": back}, [F64])
+    expect(f.graph(), "node 5 (recv", "there is another recv of edge #1 cpu:1 -> cpu:0")
+
+
+def test_the_verifier_finds_what_is_sent_from_or_received_on_another_device() -> None:
+    f, there, back = passing()
+    f.nodes[0].outputs[0].device = there.target
+    expect(f.graph(), "send", "it is on cpu:1, and edge #0 cpu:0 -> cpu:1 starts on cpu:0")
+    f, there, back = passing()
+    f.nodes[2].outputs[0].device = back.source
+    expect(f.graph(), "recv", "it is on cpu:1, and edge #1 cpu:1 -> cpu:0 ends on cpu:0")
 
 
 def fused(change: Any) -> Graph:

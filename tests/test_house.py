@@ -24,7 +24,7 @@ USER_LEVEL = 5
 
 # Whatever is imported inside a function must be one of these: the extras, which may be missing,
 # and what is too slow to import before it is needed.
-SLOW = {"opt_einsum"}
+SLOW = {"concurrent", "opt_einsum"}
 OPTIONAL = {
     "cupy",
     "cupyx",
@@ -39,6 +39,7 @@ OPTIONAL = {
     "sklearn",
     "starlette",
     "tensorboard",
+    "threadpoolctl",
     "torch",
     "tqdm",
     "uvicorn",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from eagerflow.capture.page.data import contents
 from eagerflow.core import Spec, registry
 from eagerflow.core.dims import Guards, symbol
 from eagerflow.devices import CPU0
-from page_graphs import WILD, Maker, Step, large, wild
+from page_graphs import WILD, Maker, Step, TwoDevices, large, wild
 
 
 def nodes(view: GraphView) -> list[dict[str, Any]]:
@@ -483,3 +484,153 @@ def test_a_captured_function_with_its_profile(browser: Browser, tmp_path: Path) 
     assert details["Time"].endswith("%")
     assert "x @ weights" in browser.text("#panel pre.line")
     assert browser.complaints == []
+
+
+# --- several devices ------------------------------------------------------------------------------------------
+
+
+def recolour(page: Browser, mode: str) -> None:
+    """Choose what colours show."""
+    page.run(f"document.querySelector('#colour').value = '{mode}'")
+    page.run("document.querySelector('#colour').dispatchEvent(new Event('change'))")
+    page.settle()
+
+
+def test_devices_have_a_colour_each_and_a_legend(show: Any) -> None:
+    page = show(TwoDevices().view)
+    assert page.run("document.querySelector('#colour').value") == "device"
+    legend = "[...document.querySelectorAll('#legend span')].map((e) => e.textContent)"
+    assert page.run(legend) == ["cpu:0", "cpu:1", "from one device to another"]
+    fill = "getComputedStyle(document.querySelector(`[data-id='n%d'] .body`)).fill"
+    x, constant, h, *second, y = (page.run(fill % number) for number in range(8))
+    assert x == h == y and len(set(second)) == 1 and len({x, constant, second[0]}) == 3
+    swatches = page.run("[...document.querySelectorAll('#legend i')].map((e) => getComputedStyle(e).backgroundColor)")
+    pill = "getComputedStyle(document.querySelector(`[data-id='n%d'] .pill`)).fill"
+    assert swatches[:2] == [page.run(pill % 2), page.run(pill % 3)]
+
+
+def test_other_colours_keep_a_dot_for_each_device(show: Any) -> None:
+    page = show(TwoDevices().view)
+    dots = "document.querySelectorAll(`[data-id='n%d'] .devices circle`).length"
+    assert page.run(dots % 3) == 0
+    for mode in "class", "time":
+        recolour(page, mode)
+        assert [page.run(dots % number) for number in range(8)] == [1, 2, 1, 1, 1, 1, 1, 1]
+        assert "cpu:1" in page.text("#legend")
+    page = show(Step().view)
+    assert page.run("document.querySelectorAll('.devices, .crossing').length") == 0, "one device needs no marks"
+
+
+def test_edges_from_one_device_to_another_are_drawn_in_both_colours(show: Any) -> None:
+    two = TwoDevices()
+    page = show(two.view)
+    said = page.run(
+        "[...document.querySelectorAll('.edge.crossing title')].map((e) => e.textContent.split('\\n').at(-1))"
+    )
+    assert set(said) == {"cpu:0 → cpu:1", "cpu:1 → cpu:0"}
+    plain = page.run("[...document.querySelectorAll('.edge:not(.crossing)')].length")
+    assert plain > 0 and page.run("document.querySelectorAll('.edge:not(.crossing) .stripe').length") == 0
+    assert page.run("document.querySelectorAll('.edge.crossing .stripe').length") == len(said)
+    assert "2 devices · 2 transfers" in page.text("#summary")
+    # What is computed on both devices crosses to neither; h crosses although two nodes there take it, s once.
+    page.click("#fold")
+    crossing = "[...document.querySelectorAll('.edge.crossing')].length"
+    assert page.run(crossing) == 0, "folded into one scope, nothing is seen to cross"
+
+
+def test_details_tell_the_device_and_where_a_value_lives_on_each(show: Any) -> None:
+    page = show(TwoDevices().view)
+    page.click("[data-id='n2']")
+    assert told(page)["Device"] == "cpu:0"
+    lives = "[...document.querySelectorAll('#panel dt')].map((e) => [e.textContent, e.nextSibling.textContent])"
+    places = [value for name, value in page.run(lives) if name == "Lives in"]
+    assert places == ["buffer 0 on cpu:0", "memory of its own on cpu:1"]
+    page.click("[data-id='n1']")
+    assert told(page)["Device"] == "cpu:0cpu:1"
+    page.click("#tab-table")
+    column = page.run("[...document.querySelectorAll('#table th')].map((e) => e.textContent)").index("Device")
+    cell = f"[...document.querySelectorAll('#table tr[data-node]')].map((e) => e.children[{column}].textContent)"
+    assert sorted(page.run(cell)) == ["cpu:0"] * 3 + ["cpu:0cpu:1"] + ["cpu:1"] * 4
+    page.press("/")
+    page.type("cpu:1 multiply")
+    assert page.text("#found") == "1"
+
+
+def test_the_whole_graph_tells_the_share_of_each_device(show: Any) -> None:
+    page = show(TwoDevices().view)
+    lines = page.run("[...document.querySelectorAll('#panel .ranking')][0].innerText").split()
+    assert lines == ["cpu:0", "4", "nodes", "40.0", "µs", "cpu:1", "5", "nodes", "90.0", "µs"]
+
+
+def test_each_device_has_a_plan(show: Any) -> None:
+    page = show(TwoDevices().view)
+    assert page.text("#summary").endswith("peak 24.6 kB (41.0 kB without reuse)")
+    page.click("#tab-memory")
+    bars = "[...document.querySelectorAll('[data-bar]')].map((e) => e.getAttribute('aria-label'))"
+    assert page.run(bars) == ["add, steps 0 to 3", "multiply, steps 3 to 3", "add, steps 2 to 3"]
+    page.click("[data-plan='cpu:1']")
+    assert page.run("document.querySelector(`[data-plan='cpu:1']`).getAttribute('aria-pressed')") == "true"
+    assert page.run(bars) == [
+        "tanh, steps 1 to 2", "multiply, steps 2 to 3", "add, steps 3 to 3", "negative, steps 3 to 3",
+        "add, steps 0 to 2",
+    ]  # fmt: skip
+    page.click("#tab-graph")
+    page.click("[data-id='n2']")
+    page.click("#panel dd .link")
+    assert page.run("document.querySelector('#memory').hidden") is False
+    assert page.run("document.querySelector(`[data-plan='cpu:0']`).getAttribute('aria-pressed')") == "true"
+
+
+def test_a_lane_for_each_device_shows_one_run(show: Any) -> None:
+    page = show(TwoDevices().view)
+    page.click("#tab-timeline")
+    said = page.run("[...document.querySelectorAll('#timeline .bar')].map((e) => e.getAttribute('aria-label'))")
+    assert said == [
+        "add, 20.0 µs on cpu:0", "send h to cpu:1, 2.00 µs on cpu:0", "receive s from cpu:1, 98.0 µs on cpu:0",
+        "multiply, 20.0 µs on cpu:0", "receive h from cpu:0, 23.0 µs on cpu:1", "tanh, 50.0 µs on cpu:1",
+        "multiply, 15.0 µs on cpu:1", "negative, 9.00 µs on cpu:1", "add, 16.0 µs on cpu:1",
+        "send s to cpu:0, 1.00 µs on cpu:1",
+    ]  # fmt: skip
+    places = """Object.fromEntries([...document.querySelectorAll('#timeline .bar')].map((e) => {
+        const r = e.querySelector('rect').getBoundingClientRect();
+        return [e.getAttribute('aria-label').split(',')[0] + r.top, [r.left, r.right, r.top]];
+    }))"""
+    boxes = list(page.run(places).values())
+    lanes = {top: sorted(box for box in boxes if box[2] == top) for top in sorted({box[2] for box in boxes})}
+    assert [len(lane) for lane in lanes.values()] == [4, 6]
+    for lane in lanes.values():
+        assert all(a[1] <= b[0] + 0.6 for a, b in itertools.pairwise(lane)), "bars of a lane do not overlap"
+    inside = page.run(
+        "(() => { const r = document.querySelector('.lanes').getBoundingClientRect(); return [r.left, r.right]; })()"
+    )
+    assert all(inside[0] < a and b < inside[1] for a, b, _ in boxes)
+    arrows = page.run("[...document.querySelectorAll('#timeline .arrow title')].map((e) => e.textContent)")
+    assert sorted(arrows) == ["h: cpu:0 → cpu:1", "s: cpu:1 → cpu:0"]
+    assert [t for t in ("29% busy", "64% busy") if t in page.text(".lanes")] == ["29% busy", "64% busy"]
+
+
+def test_bars_of_a_run_are_selected_and_drawn_wider(show: Any) -> None:
+    page = show(TwoDevices().view)
+    page.click("#tab-timeline")
+    page.click("#timeline [data-slice='3']")
+    assert page.text("#panel h2") == "tanh"
+    chosen = "[...document.querySelectorAll('#timeline .bar.selected')].map((e) => e.dataset.slice)"
+    assert page.run(chosen) == ["3"]
+    wide = "document.querySelector(`#timeline [data-slice='3'] rect`).getBoundingClientRect().width"
+    before = page.run(wide)
+    page.click("#longer")
+    assert page.run(wide) == pytest.approx(1.6 * before, rel=0.05)
+    assert page.run(chosen) == ["3"]
+    page.click("#whole")
+    assert page.run(wide) == pytest.approx(before)
+    page.click("#panel .crumbs .link:last-child")
+    page.click("#tab-timeline")
+    assert page.run(chosen) == ["3", "4", "5", "6"], "a scope marks all that is in it"
+
+
+def test_there_is_no_timeline_without_slices(show: Any) -> None:
+    page = show(Step().view)
+    assert page.run("document.querySelector('#tab-timeline').hidden") is True
+    page.click("#tab-memory")
+    page.press("ArrowRight")
+    assert page.run("document.querySelector('#graph').hidden") is False

@@ -44,7 +44,7 @@ def test_values_that_do_not_meet_share_memory() -> None:
 def test_an_elementwise_result_takes_the_place_of_its_input() -> None:
     f = ef.function(lambda x, w: ef.linalg.matrix_norm(ef.exp(x @ w)))
     executable = Executable(f.get_concrete_function(ef.ones((8, 8)), ef.ones((8, 8))).graph, Options(["prune"]))
-    plan = executable.plan()
+    plan = executable.program().plans[0]
     (product,) = [step.node.outputs[0] for step in plan.steps if step.node.op.name == "matmul"]
     (power,) = [step.node.outputs[0] for step in plan.steps if step.node.op.name == "exp"]
     assert plan.places[product] == plan.places[power]

@@ -1,5 +1,22 @@
 """Kernels: compiled functions for groups of ops."""
 
-from eagerflow.capture.kernels.kernel import Kernel, available, batched, compile
+from collections.abc import Callable
+from typing import Any
 
-__all__ = ["Kernel", "available", "batched", "compile"]
+from eagerflow.capture.graph import Graph
+from eagerflow.capture.kernels.kernel import Kernel, available, batched, compile
+from eagerflow.devices import Device
+
+__all__ = ["COMPILERS", "Kernel", "available", "batched", "compile", "compile_for"]
+
+# Per name of a device kind what compiles a fused group for it: something with ``call(*inputs)``, which gives a tuple
+# of new arrays, and ``source``; or None.
+COMPILERS: dict[str, Callable[[Graph], Any]] = {}
+
+
+def compile_for(device: Device, graph: Graph) -> Any:
+    """Return a kernel for a fused group on a device; None where its nodes run one by one."""
+    if device.on_host:
+        return compile(graph)
+    compiler = COMPILERS.get(device.kind.name)
+    return None if compiler is None else compiler(graph)

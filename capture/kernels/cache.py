@@ -7,11 +7,9 @@ date, and it may be deleted at any time.
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import platform
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.capture.kernels import scalar_math
+from eagerflow.devices import disk
 from eagerflow.errors import MissingExtraError
 
 FORMAT = 1  # of the files; another number makes the old ones unused
@@ -84,16 +83,7 @@ def forget() -> None:
 
 def folder() -> Path:
     """Return where compiled kernels are kept: ``$EAGERFLOW_CACHE``, or the user's cache folder."""
-    chosen = os.environ.get("EAGERFLOW_CACHE")
-    if chosen:
-        return Path(chosen, "kernels")
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "eagerflow" / "kernels"
+    return disk.folder("kernels")
 
 
 def digest(*parts: Any) -> str:
@@ -124,7 +114,7 @@ def _load(source: str, name: str, signatures: Sequence[Any] | None, noalias: boo
     except OSError:
         kept = False
     if not kept:
-        kept = write(path, source.encode())
+        kept = disk.write(path, source.encode())
     module = ModuleType(f"{__package__}.{key}")
     exec(compile(source, str(path) if kept else f"<kernel {name}>", "exec"), module.__dict__)
     sys.modules[module.__name__] = module  # where Numba finds it when it loads what it compiled
@@ -138,23 +128,6 @@ def _load(source: str, name: str, signatures: Sequence[Any] | None, noalias: boo
     if signatures is not None:
         function.disable_compile()
     return function
-
-
-def write(path: Path, data: bytes) -> bool:
-    """Write a file that others may read or write at the same time; tell whether it worked."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError:
-        return False
-    return True
 
 
 @cache
@@ -202,6 +175,6 @@ def _store() -> Callable[[Path], Any]:
             if compiled.library.has_dynamic_globals:  # it holds addresses of this process
                 return
             data = dumps(compiled._reduce())
-            write(self.path(signature), hashlib.sha256(data).digest() + data)
+            disk.write(self.path(signature), hashlib.sha256(data).digest() + data)
 
     return Store

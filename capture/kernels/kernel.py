@@ -276,6 +276,12 @@ def compile(graph: Graph) -> Kernel | None:
 
 def written(graph: Graph) -> Source | None:
     """Return the source of a fused group, or None if it cannot be expressed."""
+    schedule = scheduled(graph)
+    return None if schedule is None else Source(schedule)
+
+
+def scheduled(graph: Graph) -> Schedule | None:
+    """Return in which order a fused group is computed, on whatever device, or None if it cannot be expressed."""
     nodes = _needed(graph)
     if not nodes or any(0 in x.shape for node in nodes for x in (*node.values, *node.outputs)):
         return None
@@ -284,7 +290,7 @@ def written(graph: Graph) -> Source | None:
     space = Space()
     if not space.fill(nodes) or any(space.layouts.get(x, "outside") == "outside" for x in graph.outputs):
         return None
-    return Source(Schedule(graph, space, nodes))
+    return Schedule(graph, space, nodes)
 
 
 def _needed(graph: Graph) -> list[Node]:

@@ -6,28 +6,18 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cache
 from queue import SimpleQueue
 from typing import Any
 
+from eagerflow.devices import cores, logical_devices
 from eagerflow.errors import ArgumentError
 
 _chosen: int | None = None
 
 
-@cache
-def _usable() -> int:
-    """Return the number of cores that this process may use."""
-    count = getattr(os, "process_cpu_count", None)
-    if count is not None:  # Python 3.13
-        return int(count() or 1)
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-
-
 def count() -> int:
-    """Return into how many parts kernels split large work: what was set, or the number of usable cores."""
-    return _chosen or _usable()
+    """Return into how many parts kernels split large work: a device's share of what was set, or of all cores."""
+    return max(1, (_chosen or cores()) // logical_devices())
 
 
 def set_num_threads(n: int | None) -> None:
@@ -36,7 +26,8 @@ def set_num_threads(n: int | None) -> None:
     Parameters
     ----------
     n : int or None
-        At least 1, which is the calling thread alone; None for the number of cores that the process may use.
+        At least 1, which is the calling thread alone; None for the number of cores that the process may use. Logical
+        devices share the threads.
 
     Raises
     ------

@@ -24,8 +24,9 @@ class PlanView:
 
     Parameters
     ----------
-    steps : sequence of Node
-        The nodes that run, in order.
+    steps : sequence of Node or of sequences of Node
+        The nodes that run, in order. Several where one step computes all of them; an empty sequence where a step
+        computes none that the graph has (Send and Recv).
     where : mapping of Value to int or str
         Where a value lives: the number of a buffer, or ``"input"``, ``"variable"``, ``"constant"``, ``"output"``
         (memory that the caller gets) or ``"new"`` (memory that the step allocates).
@@ -37,7 +38,7 @@ class PlanView:
         First and last step in which a value is needed; found from the graph for values that are not in it.
     """
 
-    steps: Sequence[Node]
+    steps: Sequence[Node | Sequence[Node]]
     where: Mapping[Value, int | str]
     buffers: Sequence[int]
     peak: int
@@ -61,6 +62,14 @@ class GraphView:
         Generated source of the kernel of a fused node.
     sizes : mapping of str to int, optional
         Numbers to show for symbolic lengths, by name; for others it is what was seen while tracing.
+    devices : mapping of Node to str, optional
+        On which device a node runs; names joined by ``", "`` if it is computed on several. Nodes that it lacks run
+        where their results are.
+    plans : mapping of str to PlanView, optional
+        Instead of `plan`, the plan of each device by its name.
+    slices : sequence of (str, Node, float, float), optional
+        Of one run, in seconds: on which device which node began when, and when it ended. Nodes that the graph lacks
+        are Send and Recv.
     """
 
     graph: Graph
@@ -68,6 +77,9 @@ class GraphView:
     plan: PlanView | None = None
     sources: Mapping[Node, str] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    devices: Mapping[Node, str] = field(default_factory=dict)
+    plans: Mapping[str, PlanView] = field(default_factory=dict)
+    slices: Sequence[tuple[str, Node, float, float]] = ()
 
 
 def contents(view: GraphView) -> dict[str, Any]:
@@ -81,7 +93,10 @@ def contents(view: GraphView) -> dict[str, Any]:
         "nodes": listing.nodes,
         "edges": listing.edges,
         "results": [listing.shown[value] for value in graph.outputs],
+        "homes": [str(value.device) for value in graph.outputs],  # where the caller finds them
         "plan": None if view.plan is None else _plan(graph, view.plan, listing),
+        "plans": [{"device": name, **_plan(graph, plan, listing)} for name, plan in view.plans.items()],
+        "slices": _slices(view.slices, listing),
     }
 
 
@@ -117,6 +132,7 @@ class _Listing:
                 "effects": node.effects,
                 "scope": scope,
                 "line": node.line,
+                "device": self.device(node, inside),
                 "inside": inside,
                 "inputs": [self.shown[x] if isinstance(x, Value) else _text(x) for x in node.inputs],
                 "outputs": [self.output(value) for value in node.outputs],
@@ -153,8 +169,15 @@ class _Listing:
             "shape": [_length(side) for side in value.shape],
             "dtype": value.dtype.name,
             "bytes": _nbytes(value, self.sizes),
-            "device": str(value.device),
         }
+
+    def device(self, node: Node, inside: int | None) -> str | None:
+        """Return where a node runs; those in a fused node run where it does."""
+        if inside is not None:
+            told: str | None = self.nodes[inside]["device"]
+            return told
+        first = next((value.device for value in (*node.outputs, *node.values)), None)
+        return self.view.devices.get(node, None if first is None else str(first))
 
     def _connect(self, node: Node, number: int) -> None:
         for value in node.values:
@@ -241,7 +264,8 @@ def _text(value: Any) -> str:
 
 def _plan(graph: Graph, plan: PlanView, listing: _Listing) -> dict[str, Any]:
     """Return the steps, the buffers and the lifetime of each value."""
-    step = {node: i for i, node in enumerate(plan.steps)}
+    runs = [[step] if isinstance(step, Node) else step for step in plan.steps]
+    step = {node: i for i, nodes in enumerate(runs) for node in nodes}
     uses = graph.uses()
     returned = set(graph.outputs)
     end = max(len(plan.steps) - 1, 0)
@@ -252,10 +276,22 @@ def _plan(graph: Graph, plan: PlanView, listing: _Listing) -> dict[str, Any]:
         first = step.get(value.node, 0)
         last = end if value in returned else max([first, *[step[user] for user in uses.get(value, ()) if user in step]])
         places.append([*listing.shown[value], where, *plan.lifetimes.get(value, (first, last))])
+    numbers = [[listing.number[node] for node in nodes if node in listing.number] for nodes in runs]
     return {
-        "steps": [listing.number[node] for node in plan.steps if node in listing.number],
+        "steps": [told[0] if len(told) == 1 else told for told in numbers],
         "buffers": list(map(int, plan.buffers)),
         "places": places,
         "peak": int(plan.peak),
         "without": int(plan.peak_without_reuse),
     }
+
+
+def _slices(slices: Sequence[tuple[str, Node, float, float]], listing: _Listing) -> list[list[Any]]:
+    """Return device, node, what else it is, beginning and end of each slice, in seconds from the first."""
+    began = min((start for _, _, start, _ in slices), default=0.0)
+    found = []
+    for device, node, start, end in slices:
+        edge = node.attrs.get("edge")
+        other = None if edge is None else [node.op.name, edge.number, edge.name, str(edge.source), str(edge.target)]
+        found.append([str(device), listing.number.get(node), other, start - began, end - began])
+    return found

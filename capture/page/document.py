@@ -11,7 +11,7 @@ from pathlib import Path
 from eagerflow.capture.page.data import GraphView, contents
 
 # In the order in which they build on each other.
-SCRIPTS = ("format", "model", "layers", "layout", "graph", "panel", "table", "memory", "main")
+SCRIPTS = ("format", "model", "layers", "layout", "graph", "panel", "table", "memory", "timeline", "main")
 
 
 def write(path: str | os.PathLike[str], view: GraphView) -> None:

@@ -76,18 +76,9 @@ function heatScale() {
 function paint(it, heat) {
   const kind = `--c: var(--${it.kind}, var(--opaque))`;
   if (app.colour === "time") return `${kind}; --tint: var(--heat); --amount: ${Math.round(66 * Math.sqrt(it.sum.time / heat))}%`;
-  if (app.colour === "device") return `${kind}; --tint: ${deviceColour(devicesOf(it))}; --amount: 20%`;
+  if (app.colour === "device") return `--c: ${deviceColour(devicesOf(it))}; --tint: var(--c); --amount: 22%`;
   return `${kind}; --tint: var(--c); --amount: ${it.kind === "scope" ? 0 : 10}%`;
 }
-
-const devices = [...new Set(data.nodes.flatMap((node) => node.outputs.map((output) => output.device)))].sort();
-
-function devicesOf(it) {
-  it.devices ??= it.children.length ? [...new Set(it.children.flatMap(devicesOf))] : [...new Set(it.node.outputs.map((o) => o.device))];
-  return it.devices;
-}
-
-const deviceColour = (names) => (names.length === 1 ? `var(--device-${devices.indexOf(names[0]) % 8})` : "var(--opaque)");
 
 function shell(it, heat, extra) {
   const [label, small, side] = texts(it);
@@ -110,6 +101,7 @@ function drawBox(it, heat, plain) {
   group.append(svg("text", { class: "label", x: 22, y: small ? 18 : 20 }, label));
   if (small) group.append(svg("text", { class: "small", x: 22, y: 33 }, small));
   if (side) group.append(svg("text", { class: "side", x: w - 12, y: 18 }, side));
+  if (placed && app.colour !== "device") group.append(deviceMarks(it, w - 12, h - 10));
   if (it.node?.results.length) group.append(svg("path", { class: "result", d: `M${w / 2 - 12},${h}h24` }));
   group.append(svg("title", {}, title(it)));
   return group;
@@ -125,6 +117,12 @@ function drawFolder(it, heat) {
   return group;
 }
 
+/** A dot for each device, to the left of a point. */
+function deviceMarks(it, x, y) {
+  const dots = devicesOf(it).slice(0, 4).reverse();
+  return svg("g", { class: "devices" }, dots.map((name, i) => svg("circle", { cx: x - 3 - 10 * i, cy: y, r: 3.5, style: `fill: ${deviceColour([name])}` })));
+}
+
 function toggle(x, y, open) {
   const arrow = open ? `M${x - 1},${y - 2}l4,5l4,-5z` : `M${x},${y - 4}l5,4l-5,4z`;
   return svg("g", { class: "toggle" }, svg("rect", { x: x - 8, y: y - 15, width: 24, height: 30 }), svg("path", { d: arrow }));
@@ -133,6 +131,7 @@ function toggle(x, y, open) {
 function title(it) {
   const lines = [it.node ? `${it.node.op}${it.node.name ? ` ${it.node.name}` : ""}` : it.id.slice(2)];
   if (it.node?.line) lines.push(it.node.line);
+  if (placed && devicesOf(it).length) lines.push(`on ${devicesOf(it).join(", ")}`);
   lines.push([`${flopsText(it.sum.flops)}`, `${bytesText(it.sum.bytes)} moved`, profiled ? timeText(it.sum.time) : ""].filter(Boolean).join(" · "));
   return lines.join("\n");
 }
@@ -143,15 +142,24 @@ function drawEdge(edge, plain) {
   const [x, y] = edge.points.at(-1);
   const control = edge.members.every((member) => member.control);
   const drawn = edge.far ? [edge.points[0], edge.points.at(-1)] : edge.points;
-  const group = svg("g", { class: `edge${control ? " control" : ""}${edge.far ? " far" : ""}` });
-  group.append(svg("path", { class: "line", d: path(drawn), "stroke-width": thick.toFixed(2) }));
+  const crossing = edge.members.filter((member) => member.crosses);
+  const group = svg("g", { class: `edge${control ? " control" : ""}${edge.far ? " far" : ""}${crossing.length ? " crossing" : ""}` });
+  const wide = (thick + (crossing.length ? 1.2 : 0)).toFixed(2);
+  group.append(svg("path", { class: "line", d: path(drawn), "stroke-width": wide }));
+  if (crossing.length) {
+    // In the colours of both devices in turn.
+    const ends = ["from", "to"].map((end) => [...new Set(crossing.flatMap((member) => devicesOf(member[end])))].sort());
+    group.setAttribute("style", `--from: ${deviceColour(ends[0])}; --to: ${deviceColour(ends[1])}`);
+    group.append(svg("path", { class: "stripe", d: path(drawn), "stroke-width": wide }));
+    edge.route = `${ends[0].join(", ")} → ${ends[1].join(", ")}`;
+  }
   if (plain) return group;
   if (edge.ends) {
     const s = edge.back ? -1 : 1;
     group.append(svg("path", { class: "head", d: `M${x},${y}l-3.5,${-6 * s}h7z` }));
   }
   const said = edge.members.length === 1 ? edge.members[0].text : `${counted(edge.members.length, "value")}, ${bytesText(bytes)}`;
-  group.append(svg("title", {}, said));
+  group.append(svg("title", {}, edge.route ? `${said}\n${edge.route}` : said));
   return group;
 }
 

@@ -2,6 +2,7 @@
 
 const app = { selected: null, colour: "class", query: "", found: [], match: -1, tab: "graph" };
 const byId = (id) => document.getElementById(id);
+const TABS = ["graph", "table", "memory", "timeline"];
 
 /** Select an item; with `move`, unfold what it is in and bring it into sight. */
 function select(it, move = true) {
@@ -15,6 +16,7 @@ function select(it, move = true) {
   mark();
   showPanel();
   if (app.tab === "memory") showMemory();
+  if (app.tab === "timeline") markSlices();
   if (app.tab === "table") for (const row of document.querySelectorAll("#table tr[data-node]")) {
     row.classList.toggle("selected", `n${row.dataset.node}` === it?.id);
   }
@@ -28,7 +30,7 @@ function goTo(it) {
 
 function showTab(name) {
   app.tab = name;
-  for (const tab of ["graph", "table", "memory"]) {
+  for (const tab of TABS) {
     byId(tab).hidden = tab !== name;
     byId(`tab-${tab}`).setAttribute("aria-selected", String(tab === name));
     byId(`tab-${tab}`).tabIndex = tab === name ? 0 : -1;
@@ -36,6 +38,7 @@ function showTab(name) {
   byId("tools").hidden = name !== "graph";
   if (name === "table") showTable();
   if (name === "memory") showMemory();
+  if (name === "timeline") showTimeline();
   if (name === "graph") lookSoon();
 }
 
@@ -72,7 +75,23 @@ function showLegend() {
     time: () => [el("span", {}, "fast", el("i", { class: "ramp" }), "slowest shown"), ...entries.class()],
     device: () => devices.map((name) => swatch(deviceColour([name]), name)),
   };
-  byId("legend").replaceChildren(...entries[app.colour]());
+  const shown = entries[app.colour]();
+  if (placed && app.colour !== "device") shown.push(...entries.device().map((entry) => (entry.classList.add("dot"), entry)));
+  if (edges.some((edge) => edge.crosses)) {
+    shown.push(el("span", { style: "--from: var(--device-0); --to: var(--device-1)" }, el("i", { class: "striped" }), "from one device to another"));
+  }
+  byId("legend").replaceChildren(...shown);
+}
+
+/** How many results are needed on other devices than their own: one transfer for each of them and device. */
+function crossing() {
+  const found = edges.filter((edge) => edge.crosses && !edge.control).map((edge) => [edge.from.id, edge.text, devicesOf(edge.to)].join("|"));
+  data.results.forEach(([number, index], i) => {
+    const node = data.nodes[number];
+    const home = data.homes[i];
+    if (!placesOf(node).includes(home)) found.push([node.item.id, specText(node.outputs[index]), home].join("|"));
+  });
+  return new Set(found).size;
 }
 
 function summary() {
@@ -82,7 +101,9 @@ function summary() {
   if (profiled) told.push(`${timeText(sum.time)} in nodes`);
   const sizes = Object.entries(data.sizes).map(([name, size]) => `${name} = ${size}`);
   if (sizes.length) told.push(`at ${sizes.join(", ")}`);
-  if (plan) told.push(`peak ${bytesText(plan.peak)} (${bytesText(plan.without)} without reuse)`);
+  if (placed) told.push(counted(devices.length, "device"), `${counted(crossing(), "transfer")}`);
+  const all = (key) => bytesText(plans.reduce((bytes, plan) => bytes + plan[key], 0));
+  if (plans.length) told.push(`peak ${all("peak")} (${all("without")} without reuse)`);
   return told.filter(Boolean).join(" · ");
 }
 
@@ -106,7 +127,7 @@ function listen() {
     showLegend();
     redraw();
   });
-  const tabs = ["graph", "table", "memory"];
+  const tabs = TABS.filter((name) => !byId(`tab-${name}`).hidden);
   for (const [i, name] of tabs.entries()) {
     byId(`tab-${name}`).addEventListener("click", () => showTab(name));
     byId(`tab-${name}`).addEventListener("keydown", (event) => {
@@ -123,7 +144,10 @@ function listen() {
     query.focus();
     query.select();
   });
-  window.addEventListener("resize", () => app.tab === "memory" && showMemory());
+  window.addEventListener("resize", () => {
+    if (app.tab === "memory") showMemory();
+    if (app.tab === "timeline") showTimeline();
+  });
   listenToGraph();
 }
 
@@ -132,7 +156,8 @@ function start() {
   byId("summary").textContent = summary();
   const modes = [["class", "by class"], profiled && ["time", "by time"], ["device", "by device"]].filter(Boolean);
   byId("colour").append(...modes.map(([value, text]) => el("option", { value }, text)));
-  app.colour = byId("colour").value = profiled ? "time" : "class";
+  app.colour = byId("colour").value = placed ? "device" : profiled ? "time" : "class";
+  byId("tab-timeline").hidden = !slices.length;
   unfoldSome(30);
   showLegend();
   showFound();

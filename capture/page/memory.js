@@ -4,6 +4,7 @@ const LEFT = 150;
 const RIGHT = 20;
 const CURVE = 120;
 const ROW = 22;
+let plan = plans[0] ?? null; // the one that is shown
 
 /** Bytes in use at each step, in buffers and elsewhere: of a buffer what the largest value in it needs. */
 function inUse() {
@@ -49,12 +50,16 @@ function showMemory() {
   const chart = svg("svg", { width: wide, height: high + 8, role: "img", "aria-label": "Lifetimes of values, by buffer and step" });
   drawCurve(chart, x, wide);
   rowsShown.forEach((row, i) => drawLane(chart, row, CURVE + 46 + i * ROW, x, wide));
-  const chosen = app.selected?.node?.step;
-  if (known(chosen)) chart.append(svg("rect", { class: "now", x: x(chosen), y: 8, width: Math.max(1.5, x(chosen + 1) - x(chosen)), height: high - 8 }));
+  const number = app.selected?.node?.number;
+  const chosen = plan.steps.findIndex((numbers) => [numbers].flat().includes(number));
+  if (chosen >= 0) chart.append(svg("rect", { class: "now", x: x(chosen), y: 8, width: Math.max(1.5, x(chosen + 1) - x(chosen)), height: high - 8 }));
   const saved = plan.without ? `${percent(plan.without - plan.peak, plan.without)} less` : "";
   const count = (where) => plan.places.filter((p) => p.where === where);
   const sum = (where) => count(where).reduce((bytes, p) => bytes + numeric(p.node.outputs[p.index]?.bytes), 0);
   section.replaceChildren(
+    plans.length > 1 ? el("div", { class: "choice", role: "group", "aria-label": "Device" }, plans.map((other) =>
+      el("button", { type: "button", class: "device", "aria-pressed": String(other === plan), "data-plan": other.device,
+        style: `--c: ${deviceColour([other.device])}`, click: () => showPlan(other.device) }, el("i"), other.device))) : "",
     el("div", { class: "figures" },
       figure(bytesText(plan.peak), "peak, with reuse", exact(plan.peak)),
       figure(bytesText(plan.without), "peak, without reuse", exact(plan.without)),
@@ -63,6 +68,12 @@ function showMemory() {
       ...["input", "variable", "constant"].filter((where) => count(where).length).map((where) =>
         figure(bytesText(sum(where)), counted(count(where).length, where), exact(sum(where))))),
     el("h3", {}, "Bytes in use at each step: in buffers, and above (paler) results and what steps allocate"), chart);
+}
+
+/** Show the plan of a device. */
+function showPlan(device) {
+  plan = plans.find((other) => other.device === device) ?? plan;
+  showTab("memory");
 }
 
 const figure = (value, name, hint) => el("div", hint ? { title: hint } : {}, el("strong", {}, value), el("span", {}, name));

@@ -112,12 +112,31 @@ function setAll(open) {
   for (const it of items.values()) if (it !== root && isFolder(it)) it.open = open;
 }
 
-/** Where each value lives, by node: from the plan. */
-const plan = data.plan;
-if (plan) {
-  plan.steps.forEach((number, step) => (data.nodes[number].step = step));
-  plan.places = plan.places.map(([number, index, where, first, last]) => ({ node: data.nodes[number], index, where, first, last }));
-  for (const place of plan.places) (place.node.places ??= [])[place.index] = place;
+/** Where each value lives, by node: from the plan, or from those of several devices. */
+const plans = data.plan ? [data.plan] : data.plans;
+for (const plan of plans) {
+  plan.steps.forEach((numbers, step) => {
+    for (const number of [numbers].flat()) data.nodes[number].step ??= step;
+  });
+  plan.places = plan.places.map(([number, index, where, first, last]) => ({ node: data.nodes[number], index, where, first, last, device: plan.device }));
+  for (const place of plan.places) ((place.node.places ??= [])[place.index] ??= []).push(place);
+}
+
+/** Devices: on which an operation runs, all that there are, and which edges lead from one to another. */
+const placesOf = (node) => (node.device === null ? [] : node.device.split(", "));
+const devices = [...new Set(data.nodes.flatMap(placesOf))].sort();
+const placed = devices.length > 1;
+
+function devicesOf(it) {
+  it.devices ??= it.node ? placesOf(it.node) : [...new Set(it.children.flatMap(devicesOf))].sort();
+  return it.devices;
+}
+
+const deviceColour = (names) => (names.length === 1 ? `var(--device-${devices.indexOf(names[0]) % 8})` : "var(--opaque)");
+
+for (const edge of edges) {
+  const [from, to] = [devicesOf(edge.from), devicesOf(edge.to)];
+  edge.crosses = to.some((name) => !from.includes(name)) && from.length > 0;
 }
 
 function whereText(where) {
@@ -129,7 +148,7 @@ function whereText(where) {
 function haystack(node) {
   if (node.text === undefined) {
     const shapes = node.outputs.map((o) => `${specText(o)} ${o.shape.join(",")} ${o.shape.join("x")}`);
-    node.text = [node.op, node.name, node.scope, node.line, node.kind, ...shapes].join("\n").toLowerCase();
+    node.text = [node.op, node.name, node.scope, node.line, node.kind, placed ? node.device : "", ...shapes].join("\n").toLowerCase();
   }
   return node.text;
 }

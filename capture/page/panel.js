@@ -51,12 +51,13 @@ function ofGraph() {
   return [
     el("div", { class: "heading" }, el("h2", {}, "The whole graph"), el("p", { class: "kind" }, "nothing is selected")),
     costs(sum, null),
-    plan && part("Memory", rows([
+    placed && part("Devices", el("ol", { class: "ranking" }, devices.map(deviceLine))),
+    ...plans.map((plan) => part(plan.device ? `Memory of ${plan.device}` : "Memory", rows([
       ["Peak", bytesText(plan.peak), exact(plan.peak)],
       ["without reuse", bytesText(plan.without), exact(plan.without)],
       ["Buffers", exact(plan.buffers.length)],
       ["Steps", exact(plan.steps.length)],
-    ])),
+    ]))),
     top.length ? part(profiled ? "Slowest nodes" : "Most FLOPs", el("ol", { class: "ranking" }, top.map((node) =>
       el("li", {}, el("span", { class: "share", style: `width: ${(100 * node[by]) / top[0][by]}%` }),
         link(node.item, label(node)), el("span", { class: "where" }, node.scope), el("span", { class: "number" }, text(node[by])))))) : null,
@@ -65,6 +66,16 @@ function ofGraph() {
       ["Fold around", "Backspace"], ["Follow edges", "arrow keys"], ["Search", "/, then Enter for the next match"],
     ])),
   ];
+}
+
+/** One device: its share of the time or the FLOPs, and how many operations it runs. */
+function deviceLine(name) {
+  const by = profiled ? "time" : "flops";
+  const mine = data.nodes.filter((node) => node.inside === null && placesOf(node).includes(name));
+  const sum = mine.reduce((all, node) => all + numeric(node[by]), 0);
+  return el("li", {}, el("span", { class: "share", style: `width: ${root.sum[by] ? (100 * sum) / root.sum[by] : 0}%; --heat: ${deviceColour([name])}` }),
+    el("span", { class: "device", style: `--c: ${deviceColour([name])}` }, el("i"), name), el("span", { class: "where" }, counted(mine.length, "node")),
+    el("span", { class: "number" }, profiled ? timeText(sum) : flopsText(sum)));
 }
 
 const label = (node) => (node.kind === "fused" ? node.item.label : node.name ? `${node.op} ${node.name}` : node.op);
@@ -99,6 +110,7 @@ function ofNode(it) {
     node.line ? el("pre", { class: "line", title: "your line" }, node.line) : null,
     rows([
       ["Op", node.op],
+      node.device !== null && ["Device", deviceText(node)],
       node.scope && ["Scope", node.scope],
       ["Node", `${node.number}${known(node.step) ? `, step ${node.step}` : ""}`],
       node.results.length && ["Returned as", node.results.map((index) => `result ${index}`).join(", ")],
@@ -114,16 +126,22 @@ function ofNode(it) {
   ];
 }
 
+/** The devices of a node, each with its colour if there are several in the graph. */
+const deviceText = (node) =>
+  placesOf(node).map((name) => el("span", { class: "device", style: `--c: ${deviceColour([name])}` }, placed ? el("i") : null, name));
+
 function outputRows(node, output, index) {
-  const place = node.places?.[index];
+  const lives = node.places?.[index] ?? [];
+  const on = (place) => (place.device ? ` on ${place.device}` : "");
   return rows([
     ["Shape", `[${output.shape.join(", ")}]`],
     ["Dtype", output.dtype],
     ["Memory", bytesText(output.bytes), exact(output.bytes)],
-    ["Device", output.device],
-    place && ["Lives in", typeof place.where === "number"
-      ? el("button", { class: "link", type: "button", click: () => showTab("memory") }, whereText(place.where)) : whereText(place.where)],
-    place && ["Steps", place.first === place.last ? `${place.first}` : `${place.first} to ${place.last}`],
+    ...lives.flatMap((place) => [
+      ["Lives in", typeof place.where === "number"
+        ? el("button", { class: "link", type: "button", click: () => showPlan(place.device) }, whereText(place.where) + on(place)) : whereText(place.where) + on(place)],
+      ["Steps", place.first === place.last ? `${place.first}` : `${place.first} to ${place.last}`],
+    ]),
   ]);
 }
 

@@ -11,7 +11,7 @@ from eagerflow.capture.graph import ASSIGN, CONSTANT, LENGTH, PARAMETER, READ, N
 from eagerflow.capture.kernels import batched
 from eagerflow.capture.plan.steps import Step
 
-# Several fused groups at once: their inputs and results one after the other.
+# attrs: groups (their nodes). Several fused groups at once: their inputs and results one after the other.
 BATCH = Special("fused_batch", outputs=-1)
 _SOURCES = (PARAMETER, CONSTANT, LENGTH, READ)
 
@@ -36,7 +36,7 @@ class _Joiner:
     def add(self, step: Step) -> None:
         node = step.node
         needs = any(x in self.made for x in node.values)
-        if step.kernel is not None and step.kernel.flat and step.kernel.plain:
+        if step.kernel is not None and step.form == "out" and step.kernel.flat and step.kernel.plain:
             if needs:
                 self.flush()
             self.waiting.append(step)
@@ -74,7 +74,7 @@ class _Joiner:
         nodes = [self._moved(step).node for step in steps]
         inputs = [x for node in nodes for x in node.inputs]
         results = [(value.spec, value.device) for node in nodes for value in node.outputs]
-        node = Node(BATCH, inputs, {}, results, (), nodes[0].scope, nodes[0].line, nodes[0].request)
+        node = Node(BATCH, inputs, {"groups": nodes}, results, (), nodes[0].scope, nodes[0].line, nodes[0].request)
         self.now.update(zip([value for one in nodes for value in one.outputs], node.outputs, strict=True))
         made = Step.__new__(Step)
         made.node, made.form, made.attrs = node, "out", {}

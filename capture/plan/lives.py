@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eagerflow.capture.graph import ASSIGN, CALLBACK, Value
+from eagerflow.capture.graph import ASSIGN, CALLBACK, FUSED, RECV, SEND, Value
 from eagerflow.capture.plan.steps import Step
 
 _NEVER = -1
@@ -23,6 +23,8 @@ class Lives:
         Per value its roots.
     last : dict
         Per root the last step that uses it or a view of it.
+    escaping : set
+        Roots whose memory others see after the run, or while it goes on: of what is returned or sent.
     """
 
     def __init__(self, steps: Sequence[Step], outputs: Sequence[Value]) -> None:
@@ -46,14 +48,16 @@ class Lives:
                     self.roots[value] = frozenset({value})
                 for root in self.roots[value]:
                     self.last[root] = max(self.last.get(root, _NEVER), position)
-        self.returned: set[Value] = set()
+        self.escaping: set[Value] = set()
         for value in outputs:
             self.last_name[value] = _END
+        # Whoever gets what was sent reads it when he likes: also after this run.
+        for value in (*outputs, *[x for step in steps if step.node.op is SEND for x in step.node.values]):
             for root in self.roots[value]:
                 self.last[root] = _END
-                self.returned.add(root)
+                self.escaping.add(root)
 
 
 def _makes_new(step: Step) -> bool:
     op = step.node.op
-    return op is CALLBACK or op is ASSIGN or op.fusion in ("contraction", "reduction") or op.effects == "random"
+    return op in (CALLBACK, ASSIGN, FUSED, RECV) or op.fusion in ("contraction", "reduction") or op.effects == "random"

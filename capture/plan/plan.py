@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
 from typing import Any, NamedTuple
 
 from eagerflow.capture.failure import explained
 from eagerflow.capture.graph import Graph, Node, Value
 from eagerflow.capture.plan.batches import joined
 from eagerflow.capture.plan.lives import Lives
-from eagerflow.capture.plan.steps import steps_of
+from eagerflow.capture.plan.steps import Step, steps_of
 from eagerflow.capture.plan.writer import Writer
 from eagerflow.core.dims import evaluate
 
@@ -70,45 +71,108 @@ class Plan:
         self._lines, self._names = writer.lines, writer.names
         self._setup, self._run = writer.functions()
         self._pool: list[Any] = []
+        self._timed: _Timed | None = None
 
     def _written(self, timed: bool = False) -> Writer:
         return Writer(self.graph, self.steps, self.outputs, self.lives, self.lengths, timed)
 
-    def run(self, arrays: Sequence[Any]) -> list[Any]:
-        """Run the plan, and return the arrays of its outputs: new ones in every run."""
+    def run(self, arrays: Sequence[Any], draws: Mapping[int, tuple[int, int]] | None = None, step: Any = None) -> Any:
+        """Run the plan.
+
+        Parameters
+        ----------
+        arrays : sequence
+            An array of the graph's device for each input.
+        draws : mapping, optional
+            Key and first counter of each random generator, by its `id`; otherwise they are taken now.
+        step : Step, optional
+            The run of the whole graph of which this graph is a part: what sends and receives.
+
+        Returns
+        -------
+        list
+            The arrays of its outputs: new ones in every run.
+        """
         pool = self._pool
         try:
             workspace = pool.pop()
         except IndexError:  # the first run, or another thread runs it just now
             workspace = self._setup()
         try:
-            return self._run(arrays, workspace)
+            return self._run(arrays, workspace, draws, step)
         except Exception as error:
-            raise self._explained(error) from error
+            raise self._explained(error, self._run, self._lines, step is not None) from error
         finally:
             pool.append(workspace)
 
+    def run_timed(
+        self, arrays: Sequence[Any], draws: Mapping[int, tuple[int, int]] | None = None, step: Any = None
+    ) -> tuple[list[Any], list[float], list[float]]:
+        """Run the plan as `run` does, with a clock at every step.
+
+        Returns
+        -------
+        tuple
+            What `run` returns, and when each of `steps` began and ended, in seconds of `time.perf_counter`.
+        """
+        timed = self._timed
+        if timed is None:
+            writer = self._written(timed=True)
+            timed = self._timed = _Timed(*writer.functions(), writer.lines, [])
+        starts, ends = [0.0] * len(self.steps), [0.0] * len(self.steps)
+        try:
+            workspace = timed.pool.pop()
+        except IndexError:
+            workspace = timed.setup()
+        try:
+            made = timed.run(arrays, workspace, draws, step, starts, ends)
+        except Exception as error:
+            raise self._explained(error, timed.run, timed.lines, step is not None) from error
+        finally:
+            timed.pool.append(workspace)
+        return made, starts, ends
+
     def profile(self, arrays: Sequence[Any], repeat: int = 5) -> dict[Node, float]:
         """Run with a clock at every step, and return the least seconds that each node took."""
-        setup, run = self._written(timed=True).functions()
-        workspace = setup()
         times = [math.inf] * len(self.steps)
         for _ in range(repeat):
-            clock = [0.0] * len(self.steps)
-            run(arrays, workspace, clock)
-            times = [min(a, b) for a, b in zip(times, clock, strict=True)]
+            _, starts, ends = self.run_timed(arrays)
+            times = [min(t, end - start) for t, start, end in zip(times, starts, ends, strict=True)]
         return {step.node: t for step, t in zip(self.steps, times, strict=True) if step.form != "source"}
 
-    def _explained(self, error: Exception) -> Exception:
+    def at(self, frame: FrameType | None) -> Node | None:
+        """Return the node that a thread with this frame runs just now, if it runs this plan."""
+        codes = {self._run.__code__: self._lines}
+        if self._timed is not None:
+            codes[self._timed.run.__code__] = self._timed.lines
+        while frame is not None:
+            if frame.f_code in codes:
+                step = codes[frame.f_code].get(frame.f_lineno)
+                return None if step is None else step.node
+            frame = frame.f_back
+        return None
+
+    def _explained(
+        self, error: Exception, run: Callable[..., Any], lines: Mapping[int, Step], several: bool
+    ) -> Exception:
         """Return the error with the node that failed, found by the line of the source that was running."""
         traceback = error.__traceback__
-        while traceback is not None and traceback.tb_frame.f_code is not self._run.__code__:
+        while traceback is not None and traceback.tb_frame.f_code is not run.__code__:
             traceback = traceback.tb_next
-        step = None if traceback is None else self._lines.get(traceback.tb_lineno)
+        step = None if traceback is None else lines.get(traceback.tb_lineno)
         if traceback is None or step is None:
             return error
         found = {**traceback.tb_frame.f_globals, **traceback.tb_frame.f_locals}
         arrays = [
             found.get(self._names[x]) if isinstance(x, Value) else evaluate(x, self.lengths) for x in step.node.inputs
         ]
-        return explained(step.node, arrays, error)
+        return explained(step.node, arrays, error, several)
+
+
+class _Timed(NamedTuple):
+    """The plan with a clock at every step."""
+
+    setup: Callable[..., Any]
+    run: Callable[..., Any]
+    lines: dict[int, Step]
+    pool: list[Any]

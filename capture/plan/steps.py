@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from eagerflow.capture.graph import FUSED, PARAMETER, Graph, Node, Special, Value
-from eagerflow.capture.kernels import compile as compile_kernel
+from eagerflow.capture.graph import FUSED, PARAMETER, RECV, SEND, Graph, Node, Special, Value
+from eagerflow.capture.kernels import compile_for
 from eagerflow.capture.kernels.images import accelerated
 from eagerflow.core.dims import evaluate
 from eagerflow.core.spec import Spec
@@ -45,7 +45,11 @@ class Step:
         self.call: Any = None
         self.form = "source"
         if kernel is not None:
-            self.form, self.call, self.may_overwrite = "out", kernel.call, kernel.may_overwrite
+            self.call = kernel.call
+            if device_of(node).on_host:
+                self.form, self.may_overwrite = "out", kernel.may_overwrite
+            else:
+                self.form = "call"
         elif not isinstance(node.op, Special):
             self._op(node, lengths)
 
@@ -85,7 +89,7 @@ def steps_of(graph: Graph, lengths: dict[str, int]) -> tuple[list[Step], list[Va
         kernel = None
         if node.op is FUSED:
             inner = node.attrs["graph"]
-            kernel = compile_kernel(concretized(inner, lengths))
+            kernel = compile_for(device_of(node), concretized(inner, lengths))
             if kernel is None:
                 inside = dict(zip(inner.inputs, node.inputs, strict=True))
                 for part in inner.nodes:
@@ -108,6 +112,9 @@ def _alike(node: Node, spec: Spec) -> list[int]:
 
 def device_of(node: Node) -> Any:
     """Return the device on which a node is computed."""
+    if node.op is SEND or node.op is RECV:
+        edge = node.attrs["edge"]
+        return edge.source if node.op is SEND else edge.target
     return next((x.device for x in node.values), node.outputs[0].device if node.outputs else CPU0)
 
 

@@ -8,7 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Special, Value
+from eagerflow.capture.graph import (
+    ASSIGN,
+    CALLBACK,
+    CONSTANT,
+    LENGTH,
+    PARAMETER,
+    READ,
+    RECV,
+    SEND,
+    Graph,
+    Node,
+    Special,
+    Value,
+)
 from eagerflow.capture.interpreter import call_back
 from eagerflow.capture.plan.buffers import Buffer, Buffers, allocate, as_array
 from eagerflow.capture.plan.lives import Lives
@@ -26,7 +39,8 @@ class Writer:
     Attributes
     ----------
     source : str
-        A function ``run(inputs, workspace)``; with `timed` it takes a list for the seconds of each step, too.
+        A function ``run(inputs, workspace, draws, step)``; with `timed` it takes lists for when each step begins and
+        ends, too.
     lines : dict
         Per line of the source the step that runs there.
     names : dict
@@ -56,6 +70,9 @@ class Writer:
         self._globals: dict[str, Any] = {"asarray": np.asarray, "empty": np.empty, "wrap": wrap, "target": target,
                                          "call_back": call_back, "shares": np.may_share_memory,
                                          "now": time.perf_counter}  # fmt: skip
+        devices = {device_of(step.node) for step in steps}
+        # Where all is on one device that is not the host, it is activated once.
+        self._active = next(iter(devices)) if len(devices) == 1 and not any(d.on_host for d in devices) else None
         self._body: list[tuple[Step | None, str]] = []
         self._before: list[str] = []  # of the function that makes the workspace
         self._workspace: list[str] = []
@@ -98,31 +115,48 @@ class Writer:
     # --- the whole --------------------------------------------------------------------------------
 
     def _write(self, graph: Graph, outputs: Sequence[Value], timed: bool) -> None:
-        clock = ", clock" if timed else ""
-        head = [f"def run(inputs, workspace{clock}):"]
+        head = [f"def run(inputs, workspace, draws, step{', starts, ends' if timed else ''}):"]
         for value in graph.inputs:
             self.names[value] = f"x{len(self.names)}"
         if graph.inputs:
             head.append(f"    {', '.join(self.names[v] for v in graph.inputs)}, = inputs")
-        for position, (generator, count) in enumerate(graph.draws):
-            self._globals[f"g{position}"] = generator
-            head.append(f"    key{position}, counter{position} = g{position}.take({count})")
-        self._generators = {id(generator): i for i, (generator, _) in enumerate(graph.draws)}
-        if timed:
-            self._emit(None, "t = now()")
+        head += self._draws(graph)
+        if any(step.node.op is SEND or step.node.op is RECV for step in self.steps):
+            head.append("    send, receive = step.send, step.receive")
         for position, step in enumerate(self.steps):
             before = len(self._body)
             self._step(position, step)
             self._let_go(position, step)
-            if timed and len(self._body) > before:
-                self._emit(None, f"s = now(); clock[{position}] = s - t; t = s")
+            if timed:
+                self._body.insert(before, (None, f"starts[{position}] = now()"))
+                self._emit(None, f"ends[{position}] = now()")
         results = [self._result(value) for value in outputs]
         self._emit(None, f"return [{', '.join(results)}]")
         if self._workspace:
             head.append(f"    {', '.join(self._workspace)}, = workspace")
+        indent = "    "
+        if self._active is not None:
+            self._globals["activate"] = self._active.kind.activate
+            head.append(f"    with activate({self._active.index}):")
+            indent *= 2
         offset = len(head) + 1
         self.lines = {offset + i: step for i, (step, _) in enumerate(self._body) if step is not None}
-        self.source = "\n".join([*head, *[f"    {line}" for _, line in self._body]]) + "\n"
+        self.source = "\n".join([*head, *[f"{indent}{line}" for _, line in self._body]]) + "\n"
+
+    def _draws(self, graph: Graph) -> list[str]:
+        """Return lines that say where the draws of each generator begin, and number the generators."""
+        counts: dict[int, tuple[Any, int | None]] = {id(g): (g, count) for g, count in graph.draws}
+        for step in self.steps:  # a part of a graph draws from what the run as a whole took
+            counter = step.attrs.get("counter")
+            if isinstance(counter, Counter):
+                counts.setdefault(id(counter.generator), (counter.generator, None))
+        self._generators = {key: i for i, key in enumerate(counts)}
+        lines = []
+        for i, (key, (generator, count)) in enumerate(counts.items()):
+            self._globals[f"g{i}"] = generator
+            own = "" if count is None else f"g{i}.take({count}) if draws is None else "
+            lines.append(f"    key{i}, counter{i} = {own}draws[{key}]")
+        return lines
 
     def _emit(self, step: Step | None, line: str) -> None:
         self._body.append((step, line))
@@ -140,7 +174,7 @@ class Writer:
             return
         if node.op is CONSTANT or node.op is LENGTH:
             (value,) = node.outputs
-            data = node.attrs["value"] if node.op is CONSTANT else _length(node, self.lengths)
+            data = node.attrs["value"] if node.op is CONSTANT else _length(node, self.lengths, value.device)
             self.names[value] = self._global("c", data)
             self._kinds[value] = "constant"
             if type(data) is np.ndarray:
@@ -152,6 +186,14 @@ class Writer:
             self._kinds[value] = "variable"
         elif node.op is ASSIGN:
             self._assign(step)
+        elif node.op is SEND:
+            self._emit(step, f"send({node.attrs['edge'].number}, {self._inputs(node) or None})")
+        elif node.op is RECV:
+            self._bind(step, f"receive({node.attrs['edge'].number})")
+            # Where both devices see one memory, what comes may lie in that of an argument or a constant.
+            edge = node.attrs["edge"]
+            lent = edge.lent and edge.source.on_host and edge.target.on_host
+            self._kinds.update(dict.fromkeys(node.outputs, "lent" if lent else "received"))
         elif node.op is CALLBACK:
             called = f"call_back({self._global('node', node)}, [{self._inputs(node)}])"
             self._bind(step, called, several=True)
@@ -198,7 +240,7 @@ class Writer:
             arguments += f"{', ' if arguments else ''}{more}, **{self._global('a', rest)}"
         elif step.attrs:
             arguments += f"{', ' if arguments else ''}**{self._global('a', step.attrs)}"
-        function = step.call if home.on_host else _elsewhere(step.call, home)
+        function = step.call if home.on_host or home is self._active else _elsewhere(step.call, home)
         called = f"{self._global('k', function)}({arguments})"
         if step.form == "view" and self._views(step):
             # A view of the workspace or of a constant is made with the workspace.
@@ -273,7 +315,7 @@ class Writer:
         """Return the name of the array that a result is written into."""
         value, spec = step.node.outputs[index], step.specs[index]
         self._whole += spec.nbytes
-        if value in self.lives.returned:
+        if value in self.lives.escaping:
             self._kinds[value] = "result"
             self._results += spec.nbytes
             name = self._named(value)
@@ -327,14 +369,14 @@ class Writer:
         (value,) = step.node.values
         variable = step.node.attrs["variable"]
         name, holder = self.names[value], self._global("var", variable)
-        device = self._global("dev", value.device)
+        device = self._global("dev", variable.device)
         kinds = {self._kinds[root] for root in self.lives.roots[value]}
         if value in self._in_place and self._in_place[value][0] is variable:
             self._emit(step, f"if {holder}._value._held is not {name}: {holder}._value = wrap({name}, {device})")
-        elif kinds <= {"result", "constant", "variable"} or (self._kinds[value] == "new" and kinds <= {"new"}):
+        elif kinds <= ({"new"} if self._kinds[value] == "new" else {"result", "constant", "variable", "received"}):
             self._emit(step, f"{holder}._value = wrap({name}, {device})")
         else:
-            self._emit(step, f"{holder}._value = wrap({name}.copy(), {device})")
+            self._emit(step, f"{holder}._value = wrap({self._copied(value)}, {device})")
 
     # --- the ends of lives ------------------------------------------------------------------------
 
@@ -348,7 +390,7 @@ class Writer:
             self.names[value]
             for value in dict.fromkeys([*step.node.values, *step.node.outputs])
             if self.lives.last_name[value] <= position
-            and self._kinds.get(value) in ("new", "view", "variable", "result")
+            and self._kinds.get(value) in ("new", "view", "variable", "result", "received")
         ]
         if ended:
             self._emit(None, f"del {', '.join(ended)}")
@@ -358,13 +400,29 @@ class Writer:
         name = self.names[value]
         roots = self.lives.roots[value]
         kind = self._kinds[value]
-        if kind in ("parameter", "constant", "view of buffer", "buffer"):
+        if kind in ("parameter", "constant", "lent", "view of buffer", "buffer"):
+            return self._copied(value)
+        given = [
+            self.names[root]
+            for root in roots
+            if self._kinds.get(root) in ("parameter", "constant", "lent") and root.device.kind is value.device.kind
+        ]
+        if not given:
+            return name
+        shares = "shares"
+        if not value.device.on_host:
+            if not hasattr(value.device.kind.namespace, "may_share_memory"):
+                return self._copied(value)
+            shares = self._global("shares", value.device.kind.namespace.may_share_memory)
+        test = " or ".join(f"{shares}({name}, {x})" for x in given)
+        return f"({self._copied(value)} if {test} else {name})"
+
+    def _copied(self, value: Value) -> str:
+        """Return the expression for a copy."""
+        name, device = self.names[value], value.device
+        if device.on_host:
             return f"{name}.copy()"
-        given = [self.names[root] for root in roots if self._kinds.get(root) in ("parameter", "constant")]
-        if given:
-            test = " or ".join(f"shares({name}, {x})" for x in given)
-            return f"({name}.copy() if {test} else {name})"
-        return name
+        return f"{self._global('copy', device.kind.copy)}({name}, {device.index})"
 
 
 def _in_place(steps: Sequence[Step], lives: Lives) -> dict[Value, tuple[Any, Value | None]]:
@@ -382,7 +440,7 @@ def _in_place(steps: Sequence[Step], lives: Lives) -> dict[Value, tuple[Any, Val
         (value,) = step.node.values
         variable = step.node.attrs["variable"]
         position, maker = made[value]
-        if maker.form != "out" or value in found or value in lives.returned:
+        if maker.form != "out" or value in found or value in lives.escaping:
             continue
         before = None
         if written[id(variable)] == 1 and not any(_looks(other, variable) for other in steps[position + 1 : place]):
@@ -416,8 +474,9 @@ def _may_be_scalar(step: Step) -> bool:
     return step.specs[0].shape == ()
 
 
-def _length(node: Node, lengths: dict[str, int]) -> np.ndarray:
-    return np.asarray(evaluate(node.attrs["length"], lengths), node.outputs[0].dtype)
+def _length(node: Node, lengths: dict[str, int], device: Any) -> Any:
+    array = np.asarray(evaluate(node.attrs["length"], lengths), node.outputs[0].dtype)
+    return array if device.on_host else device.kind.from_host(array, device.index)
 
 
 def _elsewhere(kernel: Callable[..., Any], device: Any) -> Callable[..., Any]:

@@ -197,10 +197,10 @@ def run(op: Op, inputs: Any, attrs: dict[str, Any]) -> Any:
         raise explain(op, arrays, attrs, error) from error
     if op.outputs != 1:
         return _finish_many(op, inputs, arrays, attrs, data, device, mask)
-    if type(data) is not np.ndarray and device.kind.array_type is np.ndarray:
-        data = np.asarray(data)
     if op.moves:
         device = attrs["device"]
+    if type(data) is not np.ndarray and device.kind.array_type is np.ndarray:
+        data = np.asarray(data)
     result = wrap(data, device)
     if mask:
         parents = tuple([x._rec if type(x) is Tensor else None for x in inputs])

@@ -10,6 +10,7 @@ import numpy as np
 
 from eagerflow.core import dispatch
 from eagerflow.core.dims import Symbolic, broadcast_shapes, hints
+from eagerflow.core.fallback import HostFallback, try_sample
 from eagerflow.core.forward import Forward
 from eagerflow.core.pullback import Pullback, Refusal
 from eagerflow.core.spec import Spec
@@ -204,6 +205,7 @@ class Op:
             raise ValueError(f"{name}: batch is 'leading' or a function, got {batch!r}")
         self.batch = batch
         self._kernels: dict[Kind | str, Callable[..., Any]] = {}
+        self._refused: dict[Kind, str] = {}  # by kinds without a kernel: why
         self._into: dict[str, Callable[..., Any] | None] = {}
         self.rebind: list[Callable[[Any], None]] = []  # how to tell callers of another kernel for the CPU
         # The same op in records of traced values, whose gradient functions are never handed arrays.
@@ -280,6 +282,7 @@ class Op:
         self._into[kind] = into
         for known in [key for key in self._kernels if not isinstance(key, str)]:
             del self._kernels[known]
+        self._refused.clear()
         for rebind in self.rebind:
             rebind(self.kernel_for(CPU0))
 
@@ -309,14 +312,29 @@ class Op:
         return kernel if isinstance(kernel, np.ufunc) and kernel.nout == 1 else None
 
     def _bind(self, device: Device) -> Callable[..., Any]:
-        namespace = device.kind.namespace
+        kind = device.kind
+        if kind in self._refused:
+            raise DeviceError(self._refused[kind])
+        try:
+            kernel = self._over(kind.namespace, kind.name)
+            if not kind.complete and not kind.host_fallback:
+                try_sample(self, kernel, kind)
+        except DeviceError as error:
+            if not kind.host_fallback:
+                self._refused[kind] = message = f"{self.name}: {str(error).removeprefix(f'{self.name}: ')}"
+                raise DeviceError(message) from error
+            kernel = None
+        return HostFallback(self, kernel, kind) if kind.host_fallback else kernel
+
+    def _over(self, namespace: Any, kind: str) -> Any:
+        """Return the kernel over the namespace of a kind."""
         if not isinstance(self.kernel, str):
             return partial(self.kernel, namespace)
         found = namespace
         for part in self.kernel.split("."):
             found = getattr(found, part, None)
         if found is None:
-            raise DeviceError(f"{self.name}: devices of kind {device.kind.name!r} have no kernel {self.kernel!r}")
+            raise DeviceError(f"devices of kind {kind!r} have no kernel {self.kernel!r}")
         return found
 
     def infer(self, *specs: Any, **attrs: Any) -> Any:

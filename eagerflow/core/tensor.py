@@ -165,10 +165,14 @@ def zeros_like(value: Any) -> Tensor:
 
 def filled(number: int, shape: tuple[Any, ...], dtype: Any, device: Device) -> Tensor:
     """Return a Tensor that holds 0 or 1 everywhere; of a symbolic shape, a repeated number."""
-    namespace = device.kind.namespace
     if is_symbolic(shape):
-        return broadcast(wrap(namespace.full((), number, dtype), device), shape)
-    return wrap(namespace.ones(shape, dtype) if number else namespace.zeros(shape, dtype), device)
+        return broadcast(filled(number, (), dtype, device), shape)
+    namespace = device.kind.namespace
+    make = namespace.ones if number else namespace.zeros
+    if device.on_host:
+        return wrap(make(shape, dtype), device)
+    with device.kind.activate(device.index):
+        return wrap(make(shape, dtype), device)
 
 
 def alias(tensor: Tensor, record: Record | None = None) -> Any:

@@ -13,7 +13,7 @@ from eagerflow.ops.arrays.conversion import astype
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import guarded, option
-from eagerflow.ops.declare import elementwise
+from eagerflow.ops.declare import elementwise, ufunc_rule
 from eagerflow.ops.elementwise.rounding import trunc
 from eagerflow.ops.elementwise.selection import where
 
@@ -21,11 +21,18 @@ __all__ = ["bitwise_count", "frexp", "ldexp", "modf", "packbits", "spacing", "un
 
 _INTEGER = "its result is an integer"
 
+
+def _spacing(xp: Any, x: Any) -> Any:
+    return xp.nextafter(x, xp.copysign(xp.full_like(x, xp.inf), x)) - x
+
+
 spacing = elementwise(
-    "spacing", no_gradient="it is constant between powers of two",
+    "spacing", _spacing, numpy=["spacing"], infer=ufunc_rule("spacing"),
+    no_gradient="it is constant between powers of two",
     doc="The distance from x to the next greater number in size, element-wise.",
     example=("ef.spacing([1.0, 2.0]) == [2**-52, 2**-51]", "Tensor([ True,  True])"),
 )  # fmt: skip
+spacing.op.register_kernel("cpu", np.spacing, into=np.spacing)  # type: ignore[attr-defined]
 bitwise_count = elementwise(
     "bitwise_count", no_gradient=_INTEGER, sample_dtype=np.int64, domain=(-9, 9),
     doc="How many bits of the absolute value of x are one, element-wise.",
@@ -194,12 +201,42 @@ def _unpacked_rule(x: Spec, *, axis: int, count: int | None, bitorder: str) -> S
     return Spec((*x.shape[:axis], length, *x.shape[axis + 1 :]), np.uint8)
 
 
+# CuPy has no axis for these.
+
+
+def _pack(xp: Any, x: Any, *, axis: int, bitorder: str) -> Any:
+    if xp is np:
+        return np.packbits(x, axis, bitorder)
+    bits = xp.moveaxis(x != 0, axis, -1)
+    missing = -bits.shape[-1] % 8
+    if missing:
+        bits = xp.concatenate([bits, xp.zeros((*bits.shape[:-1], missing), bool)], -1)
+    bits = bits.reshape((*bits.shape[:-1], bits.shape[-1] // 8, 8)).astype(np.uint8)
+    return xp.moveaxis((bits << _places(xp, bitorder)).sum(axis=-1, dtype=np.uint8), -1, axis)
+
+
+def _unpack(xp: Any, x: Any, *, axis: int, count: int | None, bitorder: str) -> Any:
+    if xp is np:
+        return np.unpackbits(x, axis, count, bitorder)
+    bits = xp.moveaxis(x, axis, -1)[..., None] >> _places(xp, bitorder) & np.uint8(1)
+    bits = bits.reshape((*bits.shape[:-2], bits.shape[-2] * 8))
+    if count is not None:
+        missing = max(0, count - bits.shape[-1])
+        kept = bits[..., :count]
+        bits = xp.concatenate([kept, xp.zeros((*bits.shape[:-1], missing), np.uint8)], -1) if missing else kept
+    return xp.moveaxis(bits, -1, axis)
+
+
+def _places(xp: Any, bitorder: str) -> Any:
+    return xp.arange(7, -1, -1, dtype=np.uint8) if bitorder == "big" else xp.arange(8, dtype=np.uint8)
+
+
 _packbits = Op(
-    "packbits", lambda xp, x, *, axis, bitorder: xp.packbits(x, axis, bitorder), inputs="x", infer=_packed_rule,
+    "packbits", _pack, inputs="x", infer=_packed_rule,
     sample=_sample_pack, no_gradient=_INTEGER, batch=along("axis"),
 )  # fmt: skip
 _unpackbits = Op(
-    "unpackbits", lambda xp, x, *, axis, count, bitorder: xp.unpackbits(x, axis, count, bitorder), inputs="x",
+    "unpackbits", _unpack, inputs="x",
     infer=_unpacked_rule, sample=_sample_unpack, no_gradient=_INTEGER, batch=along("axis"),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from eagerflow.ops.arrays.shape import broadcast_to
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import option
+from eagerflow.ops.cupy_functions import add_at
 from eagerflow.ops.indexing.batched_indices import ARRAY
 from eagerflow.ops.indexing.index import read_indices
 from eagerflow.ops.indexing.indexing import assign, gather, read_part, setitem
@@ -106,7 +107,7 @@ _take_along_axis = Op(
 def _add_along_kernel(xp: Any, x: Any, indices: Any, *, shape: tuple[int, ...], axis: int) -> Any:
     out = xp.zeros(shape, x.dtype)
     places = xp.take_along_axis(xp.arange(out.size).reshape(shape), indices, axis)
-    xp.add.at(out.reshape(-1), places.reshape(-1), x.reshape(-1))
+    add_at(xp, out.reshape(-1), places.reshape(-1), x.reshape(-1))
     return out
 
 

@@ -19,6 +19,7 @@ from eagerflow.core.record import attach
 from eagerflow.devices import CPU0
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.checked import captured
+from eagerflow.ops.cupy_functions import add_at
 from eagerflow.ops.indexing.batched_indices import ARRAY, assigning, reading, writing
 from eagerflow.ops.indexing.index import checked_index, join_index, plain_slice, shape_rule, split_index
 from eagerflow.ops.precision import in_float32
@@ -132,7 +133,7 @@ gather = Op(
 @in_float32
 def _scatter_add_kernel(xp: Any, x: Any, *indices: Any, shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
     out = xp.zeros(shape, x.dtype)
-    xp.add.at(out, join_index(index, indices), x)
+    add_at(xp, out, join_index(index, indices), x)
     return out
 
 

@@ -152,6 +152,21 @@ _matmul = Op(
 _matmul.register_kernel("cpu", _matmul_on_cpu, into=_matmul_on_cpu)
 
 
+def _matmul_on_cuda(x: Any, y: Any) -> Any:
+    """Multiply a stack by a matrix in one product; other stacks in float32 at least, which CuPy has kernels for."""
+    import cupy
+
+    if x.ndim > 2 and y.ndim == 2 and x.size:
+        return cupy.matmul(x.reshape((-1, x.shape[-1])), y).reshape((*x.shape[:-1], y.shape[-1]))
+    if max(x.ndim, y.ndim) > 2 and (is_low(x.dtype) or is_low(y.dtype)):
+        dtype = np.result_type(x.dtype, y.dtype)
+        return cupy.matmul(x.astype(np.float32), y.astype(np.float32)).astype(dtype)
+    return cupy.matmul(x, y)
+
+
+_matmul.register_kernel("cuda", _matmul_on_cuda)
+
+
 def _documented(function: Callable[..., Any]) -> Callable[[Any, Any], Tensor]:
     """Give the short caller of matmul its name and text; it takes the same arguments."""
     short: Any = binary(_matmul)

@@ -14,6 +14,7 @@ from eagerflow.core.dims import broadcast_shapes
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.checked import flag, guarded
+from eagerflow.ops.cupy_functions import solve_stacks
 from eagerflow.ops.linear_algebra.contraction import matmul
 
 __all__ = ["inv", "matrix_power", "matrix_rank", "pinv"]
@@ -111,7 +112,7 @@ def cubic(factor: float) -> Callable[..., float]:
 
 
 def _solve_kernel(xp: Any, a: Any, b: Any) -> Any:
-    return saying(SINGULAR, xp.linalg.solve, a, b)
+    return saying(SINGULAR, solve_stacks, xp, a, b)
 
 
 def _solve_rule(a: Spec, b: Spec) -> Spec:

@@ -17,6 +17,7 @@ from eagerflow.core.explain import user_line
 from eagerflow.errors import ArgumentError, DTypeError, ShapeError
 from eagerflow.ops.arrays.matrices import tril, triu
 from eagerflow.ops.checked import guarded
+from eagerflow.ops.cupy_functions import solve_stacks
 from eagerflow.ops.linear_algebra.contraction import matmul
 from eagerflow.ops.linear_algebra.solving import (
     SINGULAR,
@@ -80,7 +81,7 @@ def _triangular_kernel(xp: Any, a: Any, b: Any, *, lower: bool, transposed: bool
     part = xp.tril(a, -1 if unit else 0) if lower else xp.triu(a, 1 if unit else 0)
     if unit:
         part = part + xp.eye(a.shape[-1], dtype=part.dtype)
-    return saying(SINGULAR, xp.linalg.solve, xp.swapaxes(part, -1, -2) if transposed else part, b)
+    return saying(SINGULAR, solve_stacks, xp, xp.swapaxes(part, -1, -2) if transposed else part, b)
 
 
 def _triangular_cpu(a: np.ndarray, b: np.ndarray, *, lower: bool, transposed: bool, unit: bool) -> Any:
@@ -204,8 +205,8 @@ def _factored_kernel(xp: Any, a: Any, packed: Any, pivots: Any, b: Any, *, posit
         packed, _ = _factor_kernel(xp, a, positive=positive)
         b = xp.broadcast_to(b, batch + b.shape[-2:])
     if not positive:
-        return saying(SINGULAR, xp.linalg.solve, packed, b)
-    return xp.linalg.solve(xp.swapaxes(packed.conj(), -1, -2), xp.linalg.solve(packed, b))
+        return saying(SINGULAR, solve_stacks, xp, packed, b)
+    return solve_stacks(xp, xp.swapaxes(packed.conj(), -1, -2), solve_stacks(xp, packed, b))
 
 
 def _factored_cpu(a: Any, packed: np.ndarray, pivots: np.ndarray, b: np.ndarray, *, positive: bool) -> Any:

@@ -12,6 +12,7 @@ from eagerflow.core import Draw, Op, Sample, Spec, Tensor, convert, same, unary
 from eagerflow.ops.axes import some_axes
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import flag, number
+from eagerflow.ops.cupy_functions import special
 from eagerflow.ops.declare import elementwise, ufunc_rule
 from eagerflow.ops.elementwise.exponential import exp, log
 from eagerflow.ops.elementwise.selection import where
@@ -235,9 +236,14 @@ _SCALE = math.sqrt(2 / math.pi)
 _CUBE = 0.044715
 
 
+def _erf(xp: Any, x: Any) -> Any:
+    computed = special(xp, "erf")
+    return xp.asarray(erf.op.kernel(xp, x) if computed is None else computed(x))  # type: ignore[attr-defined]
+
+
 @single
 def _gelu_kernel(xp: Any, x: Any) -> Any:
-    value = xp.asarray(erf.op.kernel(xp, x * _ROOT))  # type: ignore[attr-defined]
+    value = _erf(xp, x * _ROOT)
     value += 1.0
     value *= x
     value *= 0.5
@@ -246,7 +252,7 @@ def _gelu_kernel(xp: Any, x: Any) -> Any:
 
 @single
 def _gelu_slope_kernel(xp: Any, x: Any) -> Any:
-    value = xp.asarray(erf.op.kernel(xp, x * _ROOT))  # type: ignore[attr-defined]
+    value = _erf(xp, x * _ROOT)
     value += 1.0
     value *= 0.5
     bell = xp.asarray(x * x)

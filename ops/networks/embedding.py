@@ -16,6 +16,7 @@ from eagerflow.ops.arrays.conversion import check_dtype
 from eagerflow.ops.axes import one_axis
 from eagerflow.ops.batching import along
 from eagerflow.ops.checked import integer
+from eagerflow.ops.cupy_functions import add_at
 from eagerflow.ops.precision import in_float32
 
 __all__ = ["embedding", "one_hot"]
@@ -47,7 +48,7 @@ def _take(xp: Any, table: Any, ids: Any) -> Any:
 @in_float32
 def _add_rows(xp: Any, g: Any, ids: Any, *, rows: int) -> Any:
     result = xp.zeros((rows, *g.shape[ids.ndim :]), g.dtype)
-    xp.add.at(result, ids.reshape(-1), g.reshape(-1, *result.shape[1:]))
+    add_at(xp, result, ids.reshape(-1), g.reshape(-1, *result.shape[1:]))
     return result
 
 

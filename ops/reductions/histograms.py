@@ -15,6 +15,7 @@ from eagerflow.ops.arrays.ranges import arange, linspace
 from eagerflow.ops.arrays.shape import broadcast_to, ravel
 from eagerflow.ops.arrays.transposition import transpose
 from eagerflow.ops.checked import guarded, known, numpy_checks, option, plain, real, real_vector
+from eagerflow.ops.cupy_functions import add_at
 from eagerflow.ops.elementwise.selection import where
 from eagerflow.ops.reductions.cumulative import diff
 from eagerflow.ops.reductions.extremes import max, min
@@ -71,7 +72,7 @@ _counts = Op(
 def _sums_kernel(xp: Any, x: Any, weights: Any, *, length: int) -> Any:
     if weights.dtype.kind == "c":
         total = xp.zeros(length, weights.dtype)
-        xp.add.at(total, x, weights)
+        add_at(xp, total, x, weights)
         return total
     return xp.bincount(x, weights, length)
 

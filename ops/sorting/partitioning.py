@@ -138,6 +138,17 @@ def partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect"
 # Several keys.
 
 
+def _lexsort_kernel(xp: Any, keys: Any, *, axis: int) -> Any:
+    if xp is np:
+        return np.lexsort(keys, axis)
+    # CuPy has it for two axes only. Stable sorts by one key after the other are the same.
+    order = xp.argsort(keys[0], axis, kind="stable")
+    for key in keys[1:]:
+        again = xp.argsort(xp.take_along_axis(key, order, axis), axis, kind="stable")
+        order = xp.take_along_axis(order, again, axis)
+    return order
+
+
 def _sample_keys(draw: Draw) -> Sample:
     shape = (draw.integer(1, 3), *draw.shape(min_dims=1, max_dims=2))
     return Sample((draw.array(shape, 0, 3, np.int64),), {"axis": draw.integer(0, len(shape) - 2)})
@@ -149,7 +160,7 @@ def _batch_keys(op: Op, size: int, inputs: Any, batched: Any, attrs: dict[str, A
 
 
 _lexsort = Op(
-    "lexsort", lambda xp, keys, *, axis: xp.lexsort(keys, axis), inputs="keys",
+    "lexsort", _lexsort_kernel, inputs="keys",
     infer=lambda keys, *, axis: Spec(keys.shape[1:], np.intp), sample=_sample_keys, no_gradient=_POSITIONS,
     batch=_batch_keys, flops=20,
 )  # fmt: skip

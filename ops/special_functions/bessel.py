@@ -227,12 +227,19 @@ kve = declare(
 _FIRST, _SECOND = "Bessel function of the first kind", "Bessel function of the second kind"
 _OUT = (0.3, 6.0)
 
+
+def _quotient(first: Any, x: Any) -> Any:
+    """Return J₁(x) / x, which is 1/2 at 0."""
+    zero = x == 0
+    return where(zero, 0.5, first / where(zero, 1.0, x))
+
+
 j0 = declare(
     "j0", f"{_FIRST} of order 0, element-wise.", lambda g, x: -(g * j1(x)),
     "j0([0.0, 1.0]) -> [1.        , 0.76519769]", domain=_OUT,
 )  # fmt: skip
 j1 = declare(
-    "j1", f"{_FIRST} of order 1, element-wise.", lambda g, x: g * ((j0(x) - jv(2.0, x)) / 2),
+    "j1", f"{_FIRST} of order 1, element-wise.", lambda g, x, out: g * (j0(x) - _quotient(out, x)),
     "j1([0.0, 1.0]) -> [0.        , 0.44005059]", domain=_OUT,
 )  # fmt: skip
 y0 = declare(
@@ -240,7 +247,7 @@ y0 = declare(
     "y0([0.5, 1.0]) -> [-0.44451873,  0.08825696]", domain=_OUT,
 )  # fmt: skip
 y1 = declare(
-    "y1", f"{_SECOND} of order 1, element-wise.", lambda g, x: g * ((y0(x) - yv(2.0, x)) / 2),
+    "y1", f"{_SECOND} of order 1, element-wise.", lambda g, x, out: g * (y0(x) - out / x),
     "y1([0.5, 1.0]) -> [-1.47147239, -0.78121282]", domain=_OUT,
 )  # fmt: skip
 k0 = declare(
@@ -248,7 +255,7 @@ k0 = declare(
     "k0([0.5, 1.0]) -> [0.92441907, 0.42102444]", domain=_OUT,
 )  # fmt: skip
 k1 = declare(
-    "k1", f"Modified {_SECOND} of order 1, element-wise.", lambda g, x: g * ((k0(x) + kv(2.0, x)) / -2),
+    "k1", f"Modified {_SECOND} of order 1, element-wise.", lambda g, x, out: -(g * (k0(x) + out / x)),
     "k1([0.5, 1.0]) -> [1.65644112, 0.60190723]", domain=_OUT,
 )  # fmt: skip
 k0e = declare(
@@ -257,6 +264,6 @@ k0e = declare(
 )  # fmt: skip
 k1e = declare(
     "k1e", f"Modified {_SECOND} of order 1, times exp(x), element-wise.",
-    lambda g, x, out: g * (out - (k0e(x) + kve(2.0, x)) / 2),
+    lambda g, x, out: g * (out - k0e(x) - out / x),
     "k1e([0.5, 1.0]) -> [2.73100971, 1.63615349]", domain=_OUT,
 )  # fmt: skip

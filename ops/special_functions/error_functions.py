@@ -12,7 +12,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from eagerflow.core import Tensor
+from eagerflow.ops.cupy_functions import use_on_cuda
 from eagerflow.ops.declare import elementwise, ufunc_rule
 from eagerflow.ops.elementwise.exponential import exp
 from eagerflow.ops.precision import float_rule, in_pieces, quietly, single
@@ -69,11 +72,17 @@ def _scaled_tail(xp: Any, size: Any) -> Any:
     """Return exp(x²) erfc(x) of values above `_BORDER`."""
     value = _ratio(xp.minimum(size, 4.0), _MIDDLE)
     far = size > 4.0
+    if xp is not np:  # whether there are any is known on the device alone: to ask would wait for it
+        return xp.where(far, _far_tail(xp.maximum(size, 4.0)), value)
     if far.any():
-        inverse = 1.0 / size[far]
-        square = inverse * inverse
-        value[far] = (1 / math.sqrt(math.pi) - square * _ratio(square, _LARGE)) * inverse
+        value[far] = _far_tail(size[far])
     return value
+
+
+def _far_tail(size: Any) -> Any:
+    inverse = 1.0 / size
+    square = inverse * inverse
+    return (1 / math.sqrt(math.pi) - square * _ratio(square, _LARGE)) * inverse
 
 
 def _square(xp: Any, size: Any) -> tuple[Any, Any]:
@@ -139,6 +148,8 @@ erfc = elementwise(
 )  # fmt: skip
 erf.op.register_kernel("cpu", in_pieces(_erf))  # type: ignore[attr-defined]
 erfc.op.register_kernel("cpu", in_pieces(_erfc))  # type: ignore[attr-defined]
+use_on_cuda(erf.op, "erf")  # type: ignore[attr-defined]
+use_on_cuda(erfc.op, "erfc")  # type: ignore[attr-defined]
 
 
 # Scaled by exp(x²).

@@ -17,6 +17,7 @@ import numpy as np
 from eagerflow.core import Tensor, convert
 from eagerflow.core.explain import user_line
 from eagerflow.errors import ArgumentError, DTypeError
+from eagerflow.ops.cupy_functions import use_on_cuda
 from eagerflow.ops.declare import elementwise
 from eagerflow.ops.elementwise.selection import where
 from eagerflow.ops.precision import float_rule, quietly
@@ -166,6 +167,7 @@ gamma = elementwise(
     domain=(0.3, 4.0), doc="Gamma function, element-wise: (x - 1)! for integers; NaN at negative integers.",
     example=("ef.special.gamma([0.5, 5.0])", "Tensor([ 1.77245385, 24.        ])"),
 )  # fmt: skip
+use_on_cuda(_hurwitz.op, "zeta")  # type: ignore[attr-defined]
 lgamma = elementwise(
     "lgamma", _lgamma, infer=float_rule, vjp=lambda g, x: g * digamma(x), flops=100, domain=(0.3, 4.0),
     doc="Logarithm of the absolute value of the gamma function, element-wise: infinite at 0 and negative integers.",

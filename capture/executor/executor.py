@@ -1,0 +1,197 @@
+"""Executor: runs a graph that was cut into parts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eagerflow.capture import timeline
+from eagerflow.capture.executor.future import future_type
+from eagerflow.capture.executor.step import Ready, Step, Way, note, numbers
+from eagerflow.capture.executor.worker import launch
+from eagerflow.capture.graph import ASSIGN, Graph
+from eagerflow.capture.options import USUAL, Options
+from eagerflow.capture.partition import Partitioned
+from eagerflow.capture.plan import Plan
+from eagerflow.core.dims import evaluate
+from eagerflow.core.tensor import alias
+from eagerflow.errors import CancelledError, StepTimeoutError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+GRACE = 1.0  # seconds that parts of a step have to end once it is given up
+
+
+class Executor:
+    """Runs the parts of a graph, each in the thread of its device.
+
+    Parameters
+    ----------
+    partitioned : Partitioned
+        The parts, and the edges between them.
+    plans : sequence of Plan
+        How each part runs, in the same order.
+    options : Options
+        Of these `atomic` and `timeout`.
+
+    Notes
+    -----
+    Several steps may be in flight, from several threads or by `submit`: every device runs its parts in the order in
+    which they were started. When a step fails, the other devices end theirs at their next Send or Recv, and what went
+    wrong is raised once, where the step was started, after all parts have ended. Only after a timeout or an interrupt
+    a part that does not end is left behind, with its thread.
+
+    A single part without edges runs in the thread of the caller.
+    """
+
+    def __init__(self, partitioned: Partitioned, plans: Sequence[Plan], options: Options = USUAL) -> None:
+        self.partitioned = partitioned
+        self.plans = list(plans)
+        self.options = options
+        self._parts = [
+            Ready(part.device, plan, part.inputs, part.outputs, _assigned(part.graph))
+            for part, plan in zip(partitioned.parts, plans, strict=True)
+        ]
+        lengths = {name: length for plan in plans for name, length in plan.lengths.items()}
+        self._ways = {edge.number: _way(edge, lengths) for edge in partitioned.edges}
+        self._generators = partitioned.graph.draws
+        self._outputs = len(partitioned.graph.outputs)
+        self._here = len(self._parts) == 1 and not self._ways and options.timeout is None
+        self._alone = threading.RLock()  # for atomic runs in the threads of callers
+
+    def run(self, arrays: Sequence[Any], record: timeline.Timeline | None = None) -> list[Any]:
+        """Run the graph.
+
+        Parameters
+        ----------
+        arrays : sequence
+            A device array for each input of the whole graph.
+        record : Timeline, optional
+            What is told when nodes run; the one of `eagerflow.profiler.trace` if not given.
+
+        Returns
+        -------
+        list
+            The arrays of its outputs.
+
+        Raises
+        ------
+        StepTimeoutError
+            It took longer than ``options.timeout`` seconds.
+        """
+        if self._here:
+            return self._run_here(arrays, record or timeline.current)
+        if not self._parts:  # a graph without results
+            return []
+        done = threading.Lock()
+        done.acquire()
+        step = self._step(arrays, lambda step: done.release(), record)
+        limit = self.options.timeout
+        try:
+            launch(step.tasks())
+            if not done.acquire(timeout=-1 if limit is None else limit):
+                step.stop(self._too_slow(step))
+                if not done.acquire(timeout=GRACE):
+                    step.abandon()
+        except BaseException:  # an interrupt
+            step.stop(CancelledError(f"{self._name}: the run was interrupted"))
+            if not step.over and not done.acquire(timeout=GRACE):
+                step.abandon()
+            raise
+        return step.taken()
+
+    def submit(self, arrays: Sequence[Any]) -> Future[list[Any]]:
+        """Start a run, and return at once.
+
+        Parameters
+        ----------
+        arrays : sequence
+            As for `run`. They are read while the run goes on: nobody may write to them before its end.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Of the list of arrays. Its ``cancel`` stops a run that has begun, too.
+        """
+        future = future_type()(self._name)
+        if not self._parts:
+            future.set_result([])
+        limit = self.options.timeout
+        timer = None if limit is None else threading.Timer(limit, self._expire, (future,))
+        future.step = step = self._step(arrays, lambda step: _deliver(future, timer))
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        launch(step.tasks())
+        made: Future[list[Any]] = future
+        return made
+
+    def _step(self, arrays: Sequence[Any], finished: Any, record: timeline.Timeline | None = None) -> Step:
+        options = self.options
+        record = record or timeline.current
+        return Step(self._parts, self._ways, arrays, self._draws(), self._outputs, options.atomic, finished, record)
+
+    def _draws(self) -> dict[int, tuple[int, int]]:
+        """Take what a run draws from each generator, for all parts."""
+        return {id(generator): generator.take(count) for generator, count in self._generators}
+
+    def _run_here(self, arrays: Sequence[Any], record: timeline.Timeline | None) -> list[Any]:
+        """Run the only part in this thread."""
+        if not self.options.atomic:
+            return self._only(arrays, record)
+        with self._alone:
+            before = [(variable, alias(variable._value)) for variable in self._parts[0].assigned]
+            try:
+                return self._only(arrays, record)
+            except BaseException:
+                for variable, value in before:
+                    variable._value = value
+                raise
+
+    def _only(self, arrays: Sequence[Any], record: timeline.Timeline | None) -> list[Any]:
+        part = self._parts[0]
+        given = [arrays[i] for i in part.inputs]
+        draws = self._draws()
+        if record is None:
+            made = part.plan.run(given, draws)
+        else:
+            made, starts, ends = part.plan.run_timed(given, draws)
+            note(record, part, next(numbers), starts, ends)
+        found: list[Any] = [None] * self._outputs
+        for position, array in zip(part.outputs, made, strict=True):
+            found[position] = array
+        return found
+
+    @property
+    def _name(self) -> str:
+        return self.partitioned.graph.name
+
+    def _too_slow(self, step: Step) -> StepTimeoutError:
+        text = f"{self._name}: a run took longer than {self.options.timeout:g} s"
+        return StepTimeoutError("\n  ".join([text, *step.doing()]))
+
+    def _expire(self, future: Any) -> None:
+        """Give up a run that was submitted."""
+        step = future.step
+        if step.stop(self._too_slow(step)):
+            try:
+                future.exception(GRACE)
+            except TimeoutError:
+                step.abandon()
+
+
+def _deliver(future: Any, timer: threading.Timer | None) -> None:
+    if timer is not None:
+        timer.cancel()
+    future.deliver()
+
+
+def _assigned(graph: Graph) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(node.attrs["variable"] for node in graph.nodes if node.op is ASSIGN))
+
+
+def _way(edge: Any, lengths: Mapping[str, int]) -> Way:
+    nbytes = 0 if edge.spec is None else int(evaluate(edge.spec, lengths).nbytes)
+    return Way(edge, nbytes, edge.spec is None or (edge.source.on_host and edge.target.on_host))

@@ -1,0 +1,68 @@
+"""Futures of runs. The module that they come from is not imported before somebody submits a run."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from eagerflow.errors import CancelledError
+
+
+@cache
+def future_type() -> Any:
+    """Return the class of futures."""
+    from concurrent import futures
+
+    class Cancelled(CancelledError, futures.CancelledError):
+        """A run that was cancelled, for those who look for either error."""
+
+    class Future(futures.Future[list[Any]]):
+        """What a run will have given, which can be cancelled after it has begun, too.
+
+        It is done when all parts of the run have ended.
+        """
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+            self.step: Any = None  # None when the run is over
+
+        def cancel(self) -> bool:
+            """Stop the run. Return whether that is what ends it."""
+            step = self.step
+            if step is None:
+                return self.cancelled()
+            stopped: bool = step.stop(Cancelled(f"{self.name}: the run was cancelled"))
+            return stopped or type(step.error) is Cancelled
+
+        def running(self) -> bool:
+            """Tell whether the run is not over."""
+            return not self.done()
+
+        def result(self, timeout: float | None = None) -> list[Any]:
+            """Return what the run gave, once it is over."""
+            try:
+                return super().result(timeout)
+            except futures.CancelledError:
+                raise Cancelled(f"{self.name}: the run was cancelled") from None
+
+        def exception(self, timeout: float | None = None) -> BaseException | None:
+            """Return what went wrong in the run, once it is over; None if nothing did."""
+            try:
+                return super().exception(timeout)
+            except futures.CancelledError:
+                raise Cancelled(f"{self.name}: the run was cancelled") from None
+
+        def deliver(self) -> None:
+            """Take over the end of the run."""
+            step, self.step = self.step, None
+            error, step.error = step.error, None
+            if type(error) is Cancelled:
+                super().cancel()
+                self.set_running_or_notify_cancel()
+            elif error is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(step.results)
+
+    return Future

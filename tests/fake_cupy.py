@@ -1,0 +1,588 @@
+"""A stand-in for CuPy where there is no GPU: arrays of a type of their own, that NumPy computes.
+
+It is as strict as CuPy. Its arrays mix with Python and NumPy numbers, but not with NumPy's arrays, and what NumPy gives as
+a number is an array without axes here. With CuPy at hand (`check_names`) there is no function, method, argument or dtype
+that CuPy lacks. Streams, events and graphs compute nothing: they note in `log` what is asked of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import inspect
+import re
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+import eagerflow as ef
+from eagerflow.devices import registry
+from eagerflow.devices.cuda import CUDA
+
+devices_module: Any = importlib.import_module("eagerflow.devices.device")  # `devices.device` is its function
+log: list[tuple[Any, ...]] = []  # what streams and events were asked for, in order
+synchronized: list[str] = []  # by which array methods a kernel waited for its results
+_real: Any = None  # CuPy, while its names are checked
+
+
+class NotInCuPy(TypeError):
+    """A kernel uses what CuPy does not have."""
+
+
+# What takes NumPy arrays: the ways in, and where CuPy converts indices.
+_WAYS_IN = {"array", "asarray", "ascontiguousarray", "asanyarray"}
+# Of the methods of ufuncs, CuPy has these.
+_REDUCED = {"add", "multiply"}
+_SCATTERED = {"add", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"}
+_SCATTER_DTYPES = {np.dtype(t) for t in ("int32", "uint32", "uint64", "float32", "float64")}
+
+
+def _same_device(arrays: list[Any]) -> None:
+    for array in arrays:
+        if array.device.id != _here.device:
+            raise ValueError(f"the array is on device {array.device.id}, the current device is {_here.device}")
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    elif isinstance(value, dict):
+        yield from _leaves(list(value.values()))
+    else:
+        yield value
+
+
+def _open(value: Any) -> Any:
+    """Return NumPy's arrays in place of ours."""
+    if isinstance(value, list | tuple):
+        items = [_open(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    return value._host if isinstance(value, ndarray) else value
+
+
+def _wrapped(value: Any) -> Any:
+    """Return our arrays in place of NumPy's, numbers too."""
+    if isinstance(value, list):
+        return [_wrapped(item) for item in value]
+    if isinstance(value, tuple):
+        made = [_wrapped(item) for item in value]
+        return type(value)(*made) if hasattr(value, "_fields") else tuple(made)
+    return ndarray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _call(name: str, function: Any, args: Any, kwargs: Any, hosts: bool = False) -> Any:
+    """Compute by NumPy what has no arrays of the host among its arguments."""
+    given = [*_leaves(args), *_leaves(kwargs)]
+    if not hosts and any(isinstance(x, np.ndarray) for x in given):
+        raise NotInCuPy(f"{name}: Unsupported type <class 'numpy.ndarray'>")
+    _same_device([x for x in given if isinstance(x, ndarray)])
+    with np.errstate(all="ignore"):  # CuPy warns of nothing
+        return _wrapped(function(*_open(args), **{key: _open(value) for key, value in kwargs.items()}))
+
+
+def _signature(real: Any) -> inspect.Signature | None:
+    """Return the signature of CuPy's function; of compiled ones from the first line of their documentation."""
+    try:
+        return inspect.signature(real)
+    except (TypeError, ValueError):
+        first = (inspect.getdoc(real) or "").partition("\n")[0]
+        match = re.match(r"[\w.]+\(([^/]*?)\)(?: ->.*)?$", first)
+    if match is None:
+        return None
+    parameters = [re.sub(r"^(?:\w+ )+(\**\w+)", r"\1", item.strip()) for item in match[1].split(",")]
+    made: dict[str, Any] = {}
+    exec(f"def parsed({', '.join(parameters)}): pass", {}, made)
+    return inspect.signature(made["parsed"])
+
+
+def _bind(name: str, real: Any, args: Any, kwargs: Any) -> None:
+    try:
+        signature = _signature(real)
+        if signature is not None:
+            signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise NotInCuPy(f"{name}{signature}: {error}") from None
+
+
+def _dtype(char: str) -> np.dtype:
+    return np.dtype(ml_dtypes.bfloat16 if char == "E" else char)
+
+
+def _check_ufunc(name: str, real: Any, inputs: Any, kwargs: Any, result: Any) -> None:
+    """Check that CuPy computes this ufunc in these dtypes and gives the same."""
+    if not hasattr(real, "types") or not hasattr(real, "nin"):
+        return
+    unknown = set(kwargs) - {"out", "dtype", "casting"}
+    if unknown:
+        raise NotInCuPy(f"{name}: Wrong arguments {unknown}")
+    if kwargs.get("dtype") is not None:
+        return
+    hosts = [_open(x) for x in inputs[: real.nin]]
+    strong = [x.dtype for x in hosts if hasattr(x, "dtype")]
+    dtypes = [x.dtype if hasattr(x, "dtype") else np.result_type(x, *strong) for x in hosts]
+    for known in real.types:
+        takes, _, gives = known.partition("->")
+        if all(np.can_cast(dtype, _dtype(char)) for dtype, char in zip(dtypes, takes, strict=True)):
+            expected = [_dtype(char) for char in gives]
+            break
+    else:
+        raise NotInCuPy(f"{name}: Wrong type {dtypes} of arguments for {name}")
+    results = result if isinstance(result, tuple) else (result,)
+    if kwargs.get("out") is None and len(inputs) == real.nin:
+        assert [r.dtype for r in results] == expected, f"{name}: {dtypes} gives {expected} in CuPy"
+
+
+class Ufunc:
+    """A ufunc of NumPy as CuPy has it."""
+
+    def __init__(self, name: str, ufunc: np.ufunc, real: Any) -> None:
+        self.__name__ = name
+        self._ufunc, self._real = ufunc, real
+        self.nin, self.nout = ufunc.nin, ufunc.nout
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        unknown = set(kwargs) - {"out", "dtype", "casting", "axes", "axis", "keepdims"}
+        if unknown:
+            raise NotInCuPy(f"{self.__name__}: Wrong arguments {unknown}")
+        result = _call(self.__name__, self._ufunc, args, kwargs)
+        if self._real is not None:
+            _check_ufunc(self.__name__, self._real, args, kwargs, result)
+        return result
+
+    def _method(self, name: str, known: set[str], args: Any, kwargs: Any) -> Any:
+        if self.__name__ not in known:
+            raise NotInCuPy(f"`{self.__name__}.{name}` is not supported yet")
+        if self._real is not None:
+            _bind(f"{self.__name__}.{name}", getattr(self._real, name), args, kwargs)
+        return _call(f"{self.__name__}.{name}", getattr(self._ufunc, name), args, kwargs)
+
+    def reduce(self, *args: Any, **kwargs: Any) -> Any:
+        return self._method("reduce", _REDUCED, args, kwargs)
+
+    def accumulate(self, *args: Any, **kwargs: Any) -> Any:
+        return self._method("accumulate", _REDUCED, args, kwargs)
+
+    def reduceat(self, *args: Any, **kwargs: Any) -> Any:
+        return self._method("reduceat", {"add"}, args, kwargs)
+
+    def outer(self, *args: Any, **kwargs: Any) -> Any:
+        return _call(self.__name__, self._ufunc.outer, args, kwargs)
+
+    def at(self, array: Any, *args: Any) -> Any:
+        if array.dtype not in _SCATTER_DTYPES:
+            raise NotInCuPy(f"cupy.{self.__name__}.at does not support {array.dtype}")
+        return self._method("at", _SCATTERED, (array, *args), {})
+
+
+class Module(types.ModuleType):
+    """A module of CuPy: what NumPy and CuPy both have."""
+
+    def __init__(self, name: str, host: Any, real: Any = None) -> None:
+        super().__init__(name)
+        self.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        self.__path__: list[str] = []
+        self._host, self._real = host, real
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or (self._real is not None and not hasattr(self._real, name)):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        host = getattr(self._host, name)
+        real = getattr(self._real, name, None)
+        if isinstance(host, types.ModuleType):
+            return Module(f"{self.__name__}.{name}", host, real)
+        if isinstance(host, np.ufunc):
+            return Ufunc(name, host, real)
+        if isinstance(host, type) or not callable(host):
+            return host
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if real is not None:
+                _bind(f"{self.__name__}.{name}", real, args, kwargs)
+            _limits(name, args, kwargs)
+            return _call(name, host, args, kwargs, hosts=name in _WAYS_IN)
+
+        return function
+
+
+def _limits(name: str, args: Any, kwargs: Any) -> None:
+    """Refuse what CuPy's functions refuse though their signature has it."""
+    if name == "repeat" and isinstance(args[1], ndarray):
+        raise NotInCuPy("repeat: repeats must be an int or a sequence of them, not an array")
+    if name in ("eigh", "eigvalsh", "eig", "eigvals") and args[0].dtype == np.float16:
+        raise NotInCuPy(f"{name}: float16 is not supported")
+    if name == "solve" and args[1].ndim > 1 and args[0].shape[:-1] != args[1].shape[:-1]:
+        raise NotInCuPy("solve: stacks of matrices must be of the same shape")
+    if name in ("packbits", "unpackbits") and len(args) + len(kwargs) > 1:
+        raise NotInCuPy(f"{name}: axis option is not supported yet")
+    if name == "lexsort" and args[0].ndim > 2:
+        raise NotInCuPy("lexsort: keys with the rank of three or more are not supported")
+    if kwargs.get("kind") not in (None, "stable"):
+        raise NotInCuPy(f"{name}: kind can only be None or 'stable'")
+    if name in ("lstsq", "matrix_power") and args[0].ndim != 2:
+        raise NotInCuPy(f"{name}: a matrix is expected, not a stack of them")
+
+
+# Methods that bring a value to the host, and wait for it.
+_HOST = {"item", "get", "tolist", "__bool__", "__int__", "__float__", "__complex__", "__index__"}
+
+
+class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array of the stand-in."""
+
+    __array_priority__ = 100
+
+    def __init__(self, host: np.ndarray) -> None:
+        self._host = host
+        self._device = _here.device
+        self.stream = get_current_stream()  # whose memory it has
+
+    @property
+    def device(self) -> Device:
+        return Device(self._device)
+
+    @property
+    def data(self) -> Memory:
+        return Memory(self)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotInCuPy("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("out") is not None and len(kwargs["out"]) == 1:
+            kwargs["out"] = kwargs["out"][0]
+        if "where" in kwargs:
+            raise NotInCuPy(f"{ufunc.__name__}: Wrong arguments where")
+        found = getattr(fake, _NAMES.get(ufunc.__name__, ufunc.__name__))
+        return (found if method == "__call__" else getattr(found, method))(*args, **kwargs)
+
+    def __array_function__(self, func: Any, kinds: Any, args: Any, kwargs: Any) -> Any:
+        found: Any = fake
+        for part in func.__module__.split(".")[1:] + [func.__name__]:
+            found = getattr(found, part)
+        return found(*args, **kwargs)
+
+    def __getitem__(self, key: Any) -> Any:
+        if any(isinstance(x, np.ndarray) for x in _leaves(key)):
+            raise NotInCuPy("an index on the host is copied at every use")
+        return _wrapped(np.asarray(self._host[_open(key)]))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if any(isinstance(x, np.ndarray) for x in [*_leaves(key), *_leaves(value)]):
+            raise NotInCuPy("an index or a value on the host is copied at every use")
+        self._host[_open(key)] = _open(value)
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> Any:
+        synchronized.append("get")
+        if out is None:
+            return np.array(self._host)
+        out[...] = self._host
+        return out
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in _HOST:
+            raise AttributeError(name)
+        if _real is not None and not hasattr(_real.ndarray, name):
+            raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
+        found = getattr(self._host, name)
+        if not callable(found):
+            return _wrapped(found) if isinstance(found, np.ndarray) else found
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            if _real is not None:
+                _bind(f"ndarray.{name}", getattr(_real.ndarray, name), (self, *args), kwargs)
+            if name in _HOST:
+                synchronized.append(name)
+                return found(*args, **kwargs)
+            return _call(f"ndarray.{name}", found, args, kwargs)
+
+        return method
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._host.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._host.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._host.ndim
+
+    def __repr__(self) -> str:
+        return repr(self._host)
+
+
+def _on_host(name: str) -> Any:
+    def method(self: ndarray) -> Any:
+        synchronized.append(name)
+        return getattr(self._host, name)()
+
+    return method
+
+
+for _name in ("__bool__", "__int__", "__float__", "__complex__", "__index__"):
+    setattr(ndarray, _name, _on_host(_name))
+ndarray.__module__ = "cupy"
+
+# Operators go by the names of ufuncs, of which some have two.
+_NAMES = {"conjugate": "conjugate", "divide": "divide"}
+
+
+# Devices, streams, events, graphs.
+
+
+class _Here(threading.local):
+    def __init__(self) -> None:
+        self.device = 0
+        self.streams: dict[int, list[Stream]] = {}
+
+
+class Device:
+    """A device, which is current in its block."""
+
+    def __init__(self, index: int | None = None) -> None:
+        self.id = _here.device if index is None else index
+        self._before: list[int] = []
+
+    def __enter__(self) -> Device:
+        self._before.append(_here.device)
+        _here.device = self.id
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _here.device = self._before.pop()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return self.id
+
+    def synchronize(self) -> None:
+        log.append(("synchronize device", self.id))
+
+
+class Event:
+    """An event; done once `finish` says so."""
+
+    finished = True
+
+    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+        self.name = f"event {sum(1 for entry in log if entry[0] == 'event')}"
+        self._done: bool | None = None
+        log.append(("event", self.name))
+
+    @property
+    def done(self) -> bool:
+        return Event.finished
+
+    def record(self, stream: Any = None) -> None:
+        log.append(("record", self.name, (stream or get_current_stream()).name))
+
+    def synchronize(self) -> None:
+        log.append(("synchronize event", self.name))
+
+
+class Stream:
+    """A stream."""
+
+    made = 0
+
+    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None) -> None:
+        self.device_id = -1 if null else _here.device
+        self.non_blocking = non_blocking
+        self.capturing: Graph | None = None
+        self.name = "null" if null else f"stream {self._number()} of {self.device_id}"
+
+    @staticmethod
+    def _number() -> int:
+        Stream.made += 1
+        return Stream.made
+
+    def __enter__(self) -> Stream:
+        if self.device_id not in (-1, _here.device):
+            raise RuntimeError(f"the stream is of device {self.device_id}, the current device is {_here.device}")
+        _here.streams.setdefault(_here.device, []).append(self)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _here.streams[_here.device].pop()
+
+    def record(self, event: Event | None = None) -> Event:
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        log.append(("wait", event.name, self.name))
+
+    def synchronize(self) -> None:
+        log.append(("synchronize stream", self.name))
+
+    def is_capturing(self) -> bool:
+        return self.capturing is not None
+
+    def begin_capture(self, mode: Any = None) -> None:
+        if self.name == "null":
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        log.append(("begin capture", self.name))
+        self.capturing = Graph()
+        self.capturing.waited = len(synchronized)
+
+    def end_capture(self) -> Graph:
+        log.append(("end capture", self.name))
+        graph, self.capturing = self.capturing, None
+        assert graph is not None
+        if len(synchronized) > graph.waited:
+            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated: operation failed due to a previous error")
+        return graph
+
+
+class Graph:
+    """A graph. What was captured runs again by `replayed`, which a test sets."""
+
+    replayed: Any = staticmethod(lambda: None)
+    waited = 0
+
+    def launch(self, stream: Any = None) -> None:
+        log.append(("launch", (stream or get_current_stream()).name))
+        Graph.replayed()
+
+
+class CUDARuntimeError(RuntimeError):
+    """An error of CUDA."""
+
+
+class Memory:
+    """Memory of an array."""
+
+    def __init__(self, array: ndarray) -> None:
+        self.array = array
+        self.device_id = array._device
+        self.ptr = array._host.ctypes.data
+
+    def copy_from_device_async(self, source: Memory, size: int, stream: Any = None) -> None:
+        assert size == source.array.nbytes
+        assert source.array._host.flags.c_contiguous
+        log.append(("copy", source.device_id, self.device_id, (stream or get_current_stream()).name))
+        np.copyto(self.array._host, source.array._host)
+
+
+class Pool:
+    """A memory pool."""
+
+    def __init__(self) -> None:
+        self.limits: dict[int, int] = {}
+
+    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
+        self.limits[_here.device] = size or 0
+
+    def get_limit(self) -> int:
+        return self.limits.get(_here.device, 0)
+
+    def total_bytes(self) -> int:
+        return 300
+
+    def used_bytes(self) -> int:
+        return 100
+
+    def free_bytes(self) -> int:
+        return 200
+
+    def free_all_blocks(self) -> None:
+        log.append(("free", _here.device))
+
+
+_here = _Here()
+_null = Stream(null=True)
+pool = Pool()
+
+
+def get_current_stream(device_id: int = -1) -> Stream:
+    """Return the stream that is current in this thread."""
+    entered = _here.streams.get(_here.device if device_id == -1 else device_id)
+    return entered[-1] if entered else _null
+
+
+def _asnumpy(array: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> Any:
+    return array.get(stream, order, out, blocking)
+
+
+def _new(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
+    return ndarray(np.empty(shape, dtype, order))
+
+
+def _module(real: Any, special: Any) -> tuple[Module, Module]:
+    made = Module("cupy", np, real)
+    made.ndarray = ndarray  # type: ignore[attr-defined]
+    made.asnumpy = _asnumpy  # type: ignore[attr-defined]
+    cuda = types.ModuleType("cupy.cuda")
+    runtime = types.SimpleNamespace(
+        CUDARuntimeError=CUDARuntimeError,
+        getDeviceCount=lambda: 2,
+        memGetInfo=lambda: (400, 1000),
+        deviceSynchronize=lambda: log.append(("synchronize device", _here.device)),
+        getDeviceProperties=lambda index: {"name": b"fake", "major": 9, "minor": 0},
+    )
+    made.cuda = cuda  # type: ignore[attr-defined]
+    vars(cuda).update(
+        Device=Device, Stream=Stream, Event=Event, Graph=Graph, runtime=runtime, get_current_stream=get_current_stream
+    )
+    made.get_default_memory_pool = lambda: pool  # type: ignore[attr-defined]
+    made.__version__ = "0"  # type: ignore[attr-defined]
+    import scipy.special
+
+    beside = Module("cupyx", types.SimpleNamespace())
+    beside.scipy = Module("cupyx.scipy", types.SimpleNamespace())  # type: ignore[attr-defined]
+    beside.scipy.special = Module("cupyx.scipy.special", scipy.special, special)  # type: ignore[attr-defined]
+    return made, beside
+
+
+fake: Any = None
+
+
+@contextmanager
+def pretended(check_names: Any = None) -> Iterator[Any]:
+    """Let the kind `cuda` have two devices of the stand-in in this block; CuPy itself may be given to check names."""
+    global fake, _real
+    special = None
+    if check_names is not None:
+        import cupyx.scipy.special as special
+    _real = check_names
+    fake, beside = _module(check_names, special)
+    names = {"cupy": fake, "cupyx": beside, "cupyx.scipy": beside.scipy, "cupyx.scipy.special": beside.scipy.special}
+    before = {name: sys.modules.get(name) for name in names}
+    kind, real_devices = registry._kinds["cuda"], dict(devices_module._devices)
+    sys.modules.update(names)
+    registry._kinds["cuda"] = CUDA()
+    devices_module._devices.clear()
+    devices_module._devices.update({key: d for key, d in real_devices.items() if key[0] != "cuda"})
+    log.clear()
+    synchronized.clear()
+    try:
+        assert "cuda:1" in ef.devices.list()
+        yield fake
+    finally:
+        fake, _real = None, None
+        registry._kinds["cuda"] = kind
+        devices_module._devices.clear()
+        devices_module._devices.update(real_devices)
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module

@@ -1,0 +1,136 @@
+"""Random graphs with their nodes on several devices, for what runs them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import eagerflow as ef
+from eagerflow.capture.executor import Executor
+from eagerflow.capture.graph import ASSIGN, PARAMETER, READ, Graph, Node, Value
+from eagerflow.capture.options import USUAL, Options
+from eagerflow.capture.partition import partition
+from eagerflow.capture.plan import Plan
+from eagerflow.devices import Device
+from graphs import Builder, bits
+
+SIZE = 6
+
+
+class Scattered:
+    """A graph over vectors with Variables, draws, callbacks, views and constants, and a place for each of its nodes.
+
+    Attributes
+    ----------
+    graph : Graph
+        The graph.
+    where : dict of Node to Device
+        The places: of parameters, reads and assignments where they have to be, of others anywhere.
+    variables, generators : list
+        Its state.
+    seen : list of bytes
+        What callbacks were called with.
+    """
+
+    def __init__(self, seed: int, devices: Sequence[Device], nodes: int = 14, callbacks: bool = True) -> None:
+        self.random = random.Random(seed)
+        self.devices = list(devices)
+        self.seen: list[bytes] = []
+        self.generators = [ef.random.Generator(1), ef.random.Generator(2)]
+        self.variables = [
+            ef.Variable(np.arange(SIZE) * 1.0 + i, name=f"v{i}", device=self.random.choice(self.devices))
+            for i in range(2)
+        ]
+        self.builder = Builder("scattered")
+        self.values = [self.builder.parameter((SIZE,)) for _ in range(2)]
+        self.home: dict[Node, Device] = {}
+        kinds = ["unary", "binary", "view", "constant", "read", "assign", "assign", "draw", "number"]
+        for _ in range(nodes):
+            kind = self.random.choice([*kinds, "callback"] if callbacks else kinds)
+            value = getattr(self, kind)()
+            if isinstance(value, Value):
+                self.values.append(value)
+        outputs = [self.value() for _ in range(self.random.randint(1, 4))]
+        self.graph = self.builder.graph(*outputs)
+        self.where = {node: self.place(node) for node in self.graph.nodes}
+
+    def place(self, node: Node) -> Device:
+        if node.op is PARAMETER:
+            return node.outputs[0].device
+        if node.op is READ or node.op is ASSIGN:
+            return node.attrs["variable"].device
+        return self.random.choice(self.devices)
+
+    def value(self) -> Value:
+        return self.random.choice(self.values[-6:])
+
+    def unary(self) -> Value:
+        return self.builder.op(self.random.choice(["negative", "tanh", "abs", "square"]), self.value())
+
+    def binary(self) -> Value:
+        return self.builder.op(self.random.choice(["add", "multiply", "maximum"]), self.value(), self.value())
+
+    def number(self) -> Value:
+        return self.builder.op("add", self.value(), self.random.choice([1.0, -0.5]))
+
+    def view(self) -> Value:
+        return self.builder.op("flip", self.value(), axis=(0,))
+
+    def constant(self) -> Value:
+        return self.builder.constant(np.arange(SIZE) * 0.5)
+
+    def read(self) -> Value:
+        variable = self.random.choice(self.variables)
+        value = self.builder.read(variable)
+        value.device = variable.device
+        return value
+
+    def assign(self) -> None:
+        self.builder.assign(self.random.choice(self.variables), self.value())
+
+    def draw(self) -> Value:
+        return self.builder.draw(self.random.choice(self.generators), (SIZE,))
+
+    def callback(self) -> Value:
+        def called(x: Any, y: Any) -> list[Any]:
+            self.seen.append(bits(x.numpy()) + bits(y.numpy()))
+            return [ef.asarray(x.numpy() + y.numpy())]
+
+        return self.builder.callback(called, self.value(), self.value(), specs=[ef.ops.Spec((SIZE,), "float64")])
+
+    def reset(self) -> None:
+        """Give state back what it had at first."""
+        self.seen.clear()
+        for i, generator in enumerate(self.generators):
+            generator.seed(i)
+        for i, variable in enumerate(self.variables):
+            variable.assign(ef.asarray(np.arange(SIZE) * 1.0 + i, device=variable.device))
+
+    def state(self) -> list[bytes]:
+        return [*[bits(v.numpy()) for v in self.variables], *self.seen, *[str(g.state).encode() for g in self.generators]]
+
+    def executor(self, options: Options = USUAL) -> Executor:
+        """Return an executor for the graph in parts."""
+        return executor_of(self.graph, self.where, options)
+
+
+def executor_of(graph: Graph, where: Any, options: Options = USUAL) -> Executor:
+    """Return an executor for a graph whose nodes are at these places."""
+    made = partition(graph, where, {})
+    return Executor(made, [Plan(part.graph, {}) for part in made.parts], options)
+
+
+def on_host(array: Any) -> np.ndarray:
+    """Return an array of any device as one of NumPy."""
+    device = ef.devices.of_array(array)
+    assert device is not None
+    return array if device.on_host else device.kind.to_host(array)
+
+
+def arrays_of(seed: int, count: int = 2) -> list[np.ndarray]:
+    """Return arguments."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(-4, 5, SIZE) / 4 for _ in range(count)]
