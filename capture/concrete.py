@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import optree
@@ -24,7 +24,10 @@ from eagerflow.core.dims import unify
 from eagerflow.core.explain import user_line
 from eagerflow.core.record import active, recorders
 from eagerflow.devices import CPU0
-from eagerflow.errors import ArgumentError, DTypeError, ShapeError
+from eagerflow.errors import ArgumentError, DTypeError, GradientError, ShapeError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _ONE: Any = 0
 _LEAF = optree.tree_structure(_ONE, none_is_leaf=True)
@@ -98,10 +101,7 @@ class ConcreteFunction:
     def _run(self, arrays: list[Any]) -> Any:
         if self._hidden:
             arrays += self._hidden
-        made = self._executable.run(arrays)
-        if self._one:
-            return wrap(made[0], self._devices[0])
-        return self._pack([wrap(a, device) for a, device in zip(made, self._devices, strict=True)])
+        return self._packed(self._executable.run(arrays))
 
     def run(self, tensors: Sequence[Tensor], lent: Container[int]) -> Any:
         """Run the graph on the Tensors of a call; `lent` are those that see memory of others."""
@@ -112,6 +112,27 @@ class ConcreteFunction:
             if records:
                 return self._pack(self._on_tapes(tensors, lent, followed, records, variables))
         return self._run([x._held for x in tensors])
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Start the graph on arguments like those that it was captured for; see `Function.submit`."""
+        call = self._fitting(args, kwargs)
+        return self.start(call.tensors(), call.lent)
+
+    def start(self, tensors: Sequence[Tensor], lent: Container[int]) -> Future[Any]:
+        """Start the graph on the Tensors of a call; `lent` are those that see memory of others."""
+        if active.get() and self._followed(tensors)[1]:
+            raise GradientError(
+                f"{self.name}.submit: a tape follows what it takes, and cannot wait for a run that goes on by itself; "
+                f"call the function, or submit outside of the tape\n  at {user_line()}"
+            )
+        # Whoever owns NumPy arrays may write to them before the run is over.
+        arrays = [x._held for x in _owned(tensors, lent)] + [array.copy() for array in self._hidden]
+        return self._executable.program(arrays).executor.submit(arrays, self._packed)
+
+    def _packed(self, made: list[Any]) -> Any:
+        if self._one:
+            return wrap(made[0], self._devices[0])
+        return self._pack([wrap(a, device) for a, device in zip(made, self._devices, strict=True)])
 
     def _followed(self, tensors: Sequence[Tensor]) -> tuple[list[int], list[Any], list[Variable]]:
         """Return which arguments and Variables open tapes follow, with the records of both."""
@@ -185,7 +206,7 @@ class ConcreteFunction:
         return self._last().source
 
     def _last(self) -> Program:
-        return self._executable.last or self._executable.program()
+        return self._executable.last()
 
     def memory(self) -> Memory:
         """Return how many bytes of buffers the last plans need, with and without using them again; of all devices.

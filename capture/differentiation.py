@@ -135,6 +135,9 @@ def replay(node: Node, found: dict[Value, Any], lengths: dict[str, int] | None =
     attrs = dict(node.attrs)
     if lengths is not None:
         inputs, attrs = [x if isinstance(x, Tensor) else evaluate(x, lengths) for x in inputs], evaluate(attrs, lengths)
+        if not node.op.moves:  # a placer brought them together, where there was one
+            home = node.outputs[0].device
+            inputs = [x.to(home) if isinstance(x, Tensor) and x.device is not home else x for x in inputs]
     if node.op is CONSTANT:
         made: Any = wrap(node.attrs["value"], node.outputs[0].device)
     elif node.op is LENGTH:

@@ -36,7 +36,7 @@ class Executable:
         self._program: Program | None = None  # the only one, where there are no lengths to tell apart
         self._generation = generation()
         self._profile: Mapping[Node, float] | None = None
-        self.last: Program | None = None  # that of the last call
+        self._last: Program | None = None  # that of the last call
 
     @property
     def graph(self) -> Graph:
@@ -52,7 +52,7 @@ class Executable:
             self._forget()
 
     def _forget(self) -> None:
-        self._program = self.last = None
+        self._program = self._last = None
         self._programs.clear()
         self._generation = generation()
 
@@ -64,7 +64,7 @@ class Executable:
         if not self._symbolic and not lengths:  # attributes may be symbolic where no input is
             with self._lock:
                 if self._program is None:
-                    self._program = self.last = self._made({})
+                    self._program = self._last = self._made({})
                 return self._program
         if lengths is None:
             lengths = hints_of(self.captured) if arrays is None else lengths_of(self.captured, arrays)
@@ -74,8 +74,14 @@ class Executable:
             with self._lock:
                 program = self._programs.get(key) or self._made(lengths)
                 self._programs[key] = program
-        self.last = program
+        self._last = program
         return program
+
+    def last(self) -> Program:
+        """Return the program of the last call; where there was none the one for the lengths seen while capturing."""
+        if self._last is None or self._generation != generation():
+            return self.program()
+        return self._last
 
     def _made(self, lengths: dict[str, int]) -> Program:
         return Program(self.graph, lengths, self.options, self._profile)

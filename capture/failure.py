@@ -26,6 +26,7 @@ def explained(node: Node, arrays: Sequence[Any], error: Exception, several: bool
         return error
     made = explain(node.op, arrays, dict(node.attrs), error)
     if isinstance(made, EagerflowError):
-        return type(made)(f"{made}{place}")
+        # In the thread of a device no line of the user's is under way.
+        return type(made)(str(made).removesuffix("\n  at unknown line") + place)
     made.add_note(place.strip())
     return made

@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import optree
@@ -28,6 +28,9 @@ from eagerflow.core.explain import describe, user_line
 from eagerflow.core.traced import capturing
 from eagerflow.devices import DeviceName
 from eagerflow.errors import ArgumentError, CaptureError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # The length that a function sees where its specs say that any will do.
 _ANY = 8
@@ -103,6 +106,48 @@ class Function:
         if concrete is None:
             return self._python(*args, **kwargs)
         return concrete.run(call.tensors(), call.lent)
+
+    def submit(self, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Start a run for these arguments, and return at once; several runs can be in flight.
+
+        Every device does its part of one run after the other, in the order in which they were submitted, while other
+        devices are at earlier or later ones.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As in a call. NumPy arrays among them are copied.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Of what a call returns. Its ``cancel`` stops a run that has begun, too; errors are raised by ``result``.
+
+        Raises
+        ------
+        CaptureError
+            The function cannot be captured for these arguments, or is called while another one is captured.
+        GradientError
+            A tape follows an argument or a Variable.
+
+        Examples
+        --------
+        >>> import eagerflow as ef
+        >>> f = ef.function(lambda x: ef.sum(x * x))
+        >>> futures = [f.submit(ef.ones(n)) for n in (2, 3)]
+        >>> [future.result().item() for future in futures]
+        [2.0, 3.0]
+        """
+        call = self._call(args, kwargs)
+        concrete = None
+        if capturing.get() is None and not call.traced and not self._look()[0].is_followed():
+            concrete = self._find(call, None)
+        if concrete is None:
+            raise CaptureError(
+                f"{self._name}.submit: whatever is around (a capture, vmap, forward mode) follows what the function "
+                f"does, and cannot wait for a run that goes on by itself; call the function\n  at {user_line()}"
+            )
+        return concrete.start(call.tensors(), call.lent)
 
     def _inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run as a part of the graph around."""

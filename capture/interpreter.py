@@ -118,6 +118,8 @@ def call_back(node: Node, arrays: Sequence[Any]) -> list[Any]:
     homes = [value.device for value in node.values]
     # Copies: whoever keeps a Tensor keeps its values, whatever buffers are written to later.
     given = [wrap(_copied(array, home), home) for array, home in zip(arrays, homes, strict=True)]
+    wanted = node.attrs.get("_homes", homes)
+    given = [x.to(home) if home is not x.device else x for x, home in zip(given, wanted, strict=True)]
     made = node.attrs["function"](*given)
     return [_checked(node, result, value) for result, value in zip(made, node.outputs, strict=True)]
 

@@ -17,7 +17,7 @@ from eagerflow.capture.placement import Costs, Placement, candidates, place
 from eagerflow.capture.plan import Memory, Plan
 from eagerflow.capture.profile import Profile
 from eagerflow.capture.view import Slice, view_of, view_of_parts
-from eagerflow.devices import Device
+from eagerflow.devices import Device, memory_limit
 
 
 class Program:
@@ -52,6 +52,8 @@ class Program:
         self.costs = Costs(lengths, profile)
         self.devices = candidates(graph, options.devices)
         only = only_device(graph, self.devices)
+        if only is not None and memory_limit(only) is not None:
+            self.placement  # noqa: B018 - it raises where the graph does not fit
         if only is None:
             self.partitioned = partition(graph, self.placement.where, lengths, self.costs, options.compress)
         else:  # there is nothing to decide, and nothing to cut

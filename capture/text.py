@@ -156,7 +156,7 @@ def attributes(node: Node, states: Mapping[int, str]) -> list[str]:
             found.append(states[id(value)])
         elif key == "value" and isinstance(value, np.ndarray):  # of a constant
             found.append(array(value))
-        elif not hasattr(value, "nodes"):
+        elif not hasattr(value, "nodes") and not key.startswith("_"):
             found.append(f"{key}={attribute(value)}")
     return found
 

@@ -93,12 +93,12 @@ class Adapted:
         return self.held.device
 
     @property
-    def T(self) -> Any:  # noqa: N802 - NumPy's name
+    def T(self) -> Any:
         """The array with its axes in reverse."""
         return self.space.transpose(self)
 
     @property
-    def mT(self) -> Any:  # noqa: N802 - NumPy's name
+    def mT(self) -> Any:
         """The array with its last two axes exchanged."""
         return self.space.swapaxes(self, -1, -2)
 
@@ -287,6 +287,10 @@ def _in_place(name: str) -> Callable[[Any, Any], Any]:
     return method
 
 
+def _unary(name: str) -> Callable[[Any], Any]:
+    return lambda self: getattr(self.space, name)(self)
+
+
 def _operator(name: str, reverse: bool) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
         if isinstance(other, np.ndarray):
@@ -311,4 +315,4 @@ for _short, _name in (("lt", "less"), ("le", "less_equal"), ("gt", "greater"), (
 for _short, _name in (("eq", "equal"), ("ne", "not_equal")):
     setattr(Adapted, f"__{_short}__", _operator(_name, False))
 for _short, _name in (("neg", "negative"), ("pos", "positive"), ("invert", "invert"), ("abs", "absolute")):
-    setattr(Adapted, f"__{_short}__", (lambda _name: lambda self: getattr(self.space, _name)(self))(_name))
+    setattr(Adapted, f"__{_short}__", _unary(_name))

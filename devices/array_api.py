@@ -46,7 +46,7 @@ class ArrayAPIKind(Kind):
 
     standard: Any
     places: tuple[Any, ...]
-    array_type = Adapted
+    array_type: type = Adapted
     complete = False
 
     def __init__(self) -> None:

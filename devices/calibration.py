@@ -54,7 +54,7 @@ class Calibration:
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        rows = [("device", "GFLOP/s, products", "GFLOP/s, elements", "GB/s", "launch, µs")]
+        rows: list[tuple[str, ...]] = [("device", "GFLOP/s, products", "GFLOP/s, elements", "GB/s", "launch, µs")]
         for device, r in self.rates.items():
             figures = r.contraction / 1e9, r.arithmetic / 1e9, r.bandwidth / 1e9, r.launch * 1e6
             rows.append((str(device), *(f"{figure:.3g}" for figure in figures)))
@@ -208,8 +208,10 @@ def _declared(source: Device, target: Device) -> Link:
     if source.kind is target.kind:
         return source.kind.link(source.index, target.index)
     out, back = source.kind.link(source.index, None), target.kind.link(target.index, None)
-    slowness = 1 / out.bandwidth + 1 / back.bandwidth
-    return Link(out.latency + back.latency, 1 / slowness if slowness else math.inf)
+    latency, least = out.latency + back.latency, min(out.bandwidth, back.bandwidth)
+    if math.isinf(max(out.bandwidth, back.bandwidth)):  # one of them is the host
+        return Link(latency, least)
+    return Link(latency, out.bandwidth * back.bandwidth / (out.bandwidth + back.bandwidth))
 
 
 def _key(device: Device) -> str:

@@ -187,8 +187,8 @@ def set_soft_placement(on: bool) -> None:
     ----------
     on : bool
         Whether `device` takes the current device where the one that it names is not here, so that a program for a
-        machine with GPUs runs on one without. ``concrete.placement()`` tells of captured functions where that
-        happened. Off at first: a device that is not here is an error.
+        machine with GPUs runs on one without; and the placer of captured functions another one where the device has no
+        kernel. ``concrete.placement()`` tells where that happened. Off at first: both are errors.
 
     Examples
     --------
@@ -248,7 +248,7 @@ def _wish(name: str | Device | None, frame: FrameType) -> tuple[Device, Request 
     if name is None:
         return CPU0, None
     if isinstance(name, Device):
-        return name, Request(DeviceName(name.kind.name, name.index), name, where)
+        return name, Request(DeviceName(name.kind.name, name.index), name, where, soft=_soft)
     parsed = DeviceName.parse(name)
     try:
         found = _here(parsed, name)
@@ -256,5 +256,5 @@ def _wish(name: str | Device | None, frame: FrameType) -> tuple[Device, Request 
         if not _soft:
             raise
         found = _current.get()
-        return found, Request(DeviceName(), found, where, wanted=name)
-    return found, Request(DeviceName(parsed.kind, parsed.index), found, where)
+        return found, Request(DeviceName(), found, where, wanted=name, soft=True)
+    return found, Request(DeviceName(parsed.kind, parsed.index), found, where, soft=_soft)

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 
 from eagerflow.devices.adapted import Adapted
+from eagerflow.devices.shapes import Shapes, axes_of
 
 
-class Forms:
+class Forms(Shapes):
     """Functions of an adapted namespace that are written by means of others."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)  # the namespace has those that are not here
 
     # What the standard has under another form.
 
@@ -109,7 +107,7 @@ class Forms:
             dtype = np.uint64 if x.dtype.kind == "u" else np.int64
         x = x if dtype is None else x.astype(dtype)
         own = getattr(self.standard, name)
-        return self.holding(own(x.bare, axis=_axes(axis), keepdims=bool(keepdims), dtype=self.own_dtype(x.dtype)))
+        return self.holding(own(x.bare, axis=axes_of(axis), keepdims=bool(keepdims), dtype=self.own_dtype(x.dtype)))
 
     def sum(self, x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         """Add up."""
@@ -125,79 +123,15 @@ class Forms:
 
     def mean(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         """Return means."""
-        return self._floats("mean", x, axis=_axes(axis), keepdims=bool(keepdims))
+        return self._floats("mean", x, axis=axes_of(axis), keepdims=bool(keepdims))
 
     def var(self, x: Any, axis: Any = None, keepdims: bool = False, ddof: float = 0) -> Any:
         """Return variances."""
-        return self._floats("var", x, axis=_axes(axis), keepdims=bool(keepdims), correction=ddof)
+        return self._floats("var", x, axis=axes_of(axis), keepdims=bool(keepdims), correction=ddof)
 
     def std(self, x: Any, axis: Any = None, keepdims: bool = False, ddof: float = 0) -> Any:
         """Return standard deviations."""
-        return self._floats("std", x, axis=_axes(axis), keepdims=bool(keepdims), correction=ddof)
-
-    def reshape(self, x: Any, *shape: Any, order: str = "C") -> Any:
-        """Return the elements in another shape."""
-        if order not in ("C", "K"):
-            raise self.lacking(f"reshape(order={order!r})")
-        wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-        lengths = tuple(map(int, wanted))
-        return self.holding(self.standard.reshape(x.bare, lengths), x, lambda spots: spots.reshape(lengths))
-
-    def ravel(self, x: Any, order: str = "C") -> Any:
-        """Return the elements along one axis."""
-        return self.reshape(x, -1, order=order)
-
-    def transpose(self, x: Any, *axes: Any) -> Any:
-        """Return `x` with its axes in another order."""
-        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
-            axes = tuple(axes[0] or ())
-        order = tuple(int(a) % x.ndim for a in axes) or tuple(reversed(range(x.ndim)))
-        return self.holding(self.standard.permute_dims(x.bare, order), x, lambda spots: spots.transpose(order))
-
-    permute_dims = transpose
-
-    def swapaxes(self, x: Any, first: int, second: int) -> Any:
-        """Return `x` with two axes exchanged."""
-        order = list(range(x.ndim))
-        order[first], order[second] = order[second], order[first]
-        return self.transpose(x, order)
-
-    def moveaxis(self, x: Any, source: Any, target: Any) -> Any:
-        """Return `x` with axes in other places."""
-        return self.transpose(x, _moved(x.ndim, source, target))
-
-    def matrix_transpose(self, x: Any) -> Any:
-        """Return `x` with its last two axes exchanged."""
-        return self.swapaxes(x, -1, -2)
-
-    def broadcast_to(self, x: Any, shape: Any) -> Any:
-        """Return `x` repeated to a shape."""
-        shape = tuple(map(int, shape)) if isinstance(shape, tuple | list) else (int(shape),)
-        return self.holding(self.standard.broadcast_to(self.asarray(x).bare, shape))
-
-    def concatenate(self, arrays: Any, axis: int | None = 0) -> Any:
-        """Join arrays."""
-        arrays = [x.bare for x in self.promoted(*arrays)]
-        return self.holding(self.standard.concat(arrays, axis=axis))
-
-    concat = concatenate
-
-    def stack(self, arrays: Any, axis: int = 0) -> Any:
-        """Join arrays along a new axis."""
-        return self.holding(self.standard.stack([x.bare for x in self.promoted(*arrays)], axis=axis))
-
-    def squeeze(self, x: Any, axis: Any = None) -> Any:
-        """Return `x` without axes of length one."""
-        axes = tuple(i for i, n in enumerate(x.shape) if n == 1) if axis is None else _axes(axis)
-        return self.holding(self.standard.squeeze(x.bare, axis=axes), x, lambda spots: spots.squeeze(axes))
-
-    def expand_dims(self, x: Any, axis: Any) -> Any:
-        """Return `x` with new axes of length one."""
-        axes = axis if isinstance(axis, tuple | list) else (axis,)
-        ndim = x.ndim + len(axes)
-        new = {a % ndim for a in axes}
-        lengths = iter(x.shape)
-        return self.reshape(x, [1 if i in new else next(lengths) for i in range(ndim)])
+        return self._floats("std", x, axis=axes_of(axis), keepdims=bool(keepdims), correction=ddof)
 
     def matmul(self, x: Any, y: Any, out: Any = None) -> Any:
         """Multiply matrices."""
@@ -261,18 +195,6 @@ class Forms:
         step = self.where(self.equal(x, 0), y, self.greater(x, 0).astype(x.dtype))
         return self.where(self.isnan(x), x, step)
 
-    def triu(self, x: Any, k: int = 0) -> Any:
-        """Return the part above a diagonal."""
-        return self.holding(self.standard.triu(x.bare, k=int(k)))
-
-    def tril(self, x: Any, k: int = 0) -> Any:
-        """Return the part below a diagonal."""
-        return self.holding(self.standard.tril(x.bare, k=int(k)))
-
-    def tri(self, rows: int, columns: int | None = None, k: int = 0, dtype: Any = float) -> Any:
-        """Return ones below a diagonal."""
-        return self.tril(self.ones((rows, rows if columns is None else columns), dtype), k)
-
     def fmod(self, x: Any, y: Any) -> Any:
         """Return remainders with the sign of `x`."""
         x, y = self.promoted(x, y)
@@ -317,11 +239,11 @@ class Forms:
 
     def any(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         """Tell whether any element is true."""
-        return self.holding(self.standard.any(x.astype(np.bool_).bare, axis=_axes(axis), keepdims=bool(keepdims)))
+        return self.holding(self.standard.any(x.astype(np.bool_).bare, axis=axes_of(axis), keepdims=bool(keepdims)))
 
     def all(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         """Tell whether all elements are true."""
-        return self.holding(self.standard.all(x.astype(np.bool_).bare, axis=_axes(axis), keepdims=bool(keepdims)))
+        return self.holding(self.standard.all(x.astype(np.bool_).bare, axis=axes_of(axis), keepdims=bool(keepdims)))
 
     def _along(self, name: str, x: Any, axis: Any, dtype: Any) -> Any:
         if axis is None:
@@ -360,35 +282,11 @@ class Forms:
         """Return what brings `x` into order, which is more than is asked for."""
         return self.argsort(x, axis)
 
-    def flip(self, x: Any, axis: Any = None) -> Any:
-        """Return `x` backwards."""
-        return self.holding(self.standard.flip(x.bare, axis=_axes(axis)), x, lambda spots: np.flip(spots, axis))
-
-    def roll(self, x: Any, shift: Any, axis: Any = None) -> Any:
-        """Return `x` with its elements moved round."""
-        return self.holding(self.standard.roll(x.bare, _axes(shift), axis=_axes(axis)))
-
-    def take_along_axis(self, x: Any, indices: Any, axis: int = -1) -> Any:
-        """Take elements by their places along one axis."""
-        shape = [1] * x.ndim
-        spots = np.take_along_axis(np.arange(x.size).reshape(x.shape), indices.to_host(), axis)
-        return x.ravel().taken(spots.ravel()).reshape(spots.shape or shape)
-
-    def take(self, x: Any, indices: Any, axis: Any = None, **options: Any) -> Any:
-        """Take parts by their numbers along one axis."""
-        x, axis = (x.ravel(), 0) if axis is None else (x, int(axis))
-        return x[(slice(None),) * (axis % x.ndim) + (self.asarray(indices),)]
-
     def searchsorted(self, x: Any, values: Any, side: str = "left", sorter: Any = None) -> Any:
         """Return where values belong in an order."""
         x, values = self.promoted(x, values)
         x = x if sorter is None else self.take(x, sorter)
         return self.holding(self.standard.searchsorted(x.bare, values.bare, side=side)).astype(np.int64)
-
-    def argwhere(self, x: Any) -> Any:
-        """Return the places of what is not zero."""
-        found = self.nonzero(x) if x.ndim else ()
-        return self.stack(found, 1) if found else self.zeros((int(bool(x)), 0), np.int64)
 
     def bincount(self, x: Any, weights: Any = None, minlength: int = 0) -> Any:
         """Count numbers, or add up their weights."""
@@ -397,40 +295,5 @@ class Forms:
         self.add.at(counts, x, 1 if weights is None else weights)
         return counts
 
-    def diagonal(self, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-        """Return a diagonal."""
-        spots = np.diagonal(np.arange(x.size).reshape(x.shape), offset, axis1, axis2)
-        return x.ravel().taken(spots.ravel()).reshape(spots.shape)
-
-    def pad(self, x: Any, widths: Any, mode: str = "constant", constant_values: Any = 0, **options: Any) -> Any:
-        """Return `x` with more at its edges."""
-        spots = np.arange(x.size).reshape(x.shape)
-        if mode == "constant":
-            outside = np.pad(spots, widths, constant_values=-1)
-            fill = self.asarray(np.pad(np.zeros(x.shape, x.dtype), widths, constant_values=constant_values))
-            inside = x.ravel().taken(np.maximum(outside, 0).ravel()) if x.size else self.zeros(outside.size, x.dtype)
-            return self.where(self.asarray(outside < 0), fill, inside.reshape(outside.shape))
-        if mode not in ("edge", "reflect", "symmetric", "wrap"):
-            self._refuse(f"pad(mode={mode!r})")
-        found = np.pad(spots, widths, mode, **options)
-        return x.ravel().taken(found.ravel()).reshape(found.shape)
-
-    def as_strided(self, x: Any, shape: Any = None, strides: Any = None, **options: Any) -> Any:
-        """Return a view of a shape and strides."""
-        return x.as_strided(x.shape if shape is None else shape, x.strides if strides is None else strides)
-
     def _refuse(self, what: str) -> Any:
         raise self.lacking(what)
-
-
-def _axes(axis: Any) -> Any:
-    return tuple(map(int, axis)) if isinstance(axis, tuple | list) else axis if axis is None else int(axis)
-
-
-def _moved(ndim: int, source: Any, target: Any) -> list[int]:
-    """Return the order of axes after some went elsewhere."""
-    sources, targets = ([int(a) % ndim for a in np.atleast_1d(axes)] for axes in (source, target))
-    order = [a for a in range(ndim) if a not in sources]
-    for place, axis in sorted(zip(targets, sources, strict=True)):
-        order.insert(place, axis)
-    return order

@@ -11,6 +11,7 @@ import numpy as np
 from eagerflow.devices.adapted import Adapted
 from eagerflow.devices.forms import Forms
 from eagerflow.devices.kind import Lacking
+from eagerflow.errors import DTypeError
 
 # NumPy's name for what the standard calls otherwise.
 NAMES = {
@@ -21,7 +22,7 @@ NAMES = {
     "rint": "round", "true_divide": "divide",
 }  # fmt: skip
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-DTYPES += ("float32", "float64", "complex64", "complex128")
+FLOATS = ("float32", "float64", "complex64", "complex128")
 
 BOOLEAN = ("bitwise", "invert", "equal", "not_equal", "logical")  # what the standard has for truth values
 OPTIONS = {"fftn": ("s", "axes", "norm"), "ifftn": ("s", "axes", "norm"), "qr": ("mode",)}
@@ -49,8 +50,11 @@ class Namespace(Forms):
         self.array_type = array_type
         self.place = place
         self.__name__ = getattr(standard, "__name__", kind)
-        self.to_numpy = {getattr(standard, name): np.dtype(name) for name in DTYPES if hasattr(standard, name)}
-        self.from_numpy = {dtype: own for own, dtype in self.to_numpy.items()}
+        # Arrays may name their dtypes otherwise than the namespace does.
+        self.from_numpy = {
+            np.dtype(name): getattr(standard, name) for name in DTYPES + FLOATS if hasattr(standard, name)
+        }
+        self.to_numpy = {standard.empty(0, dtype=own).dtype: dtype for dtype, own in self.from_numpy.items()}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -102,7 +106,7 @@ class Namespace(Forms):
         """Return a dtype as the namespace's own."""
         wanted = np.dtype(dtype)
         if wanted not in self.from_numpy:
-            raise self.lacking(f"dtype {wanted}")
+            raise DTypeError(f"devices of kind {self.kind!r} have no dtype {wanted}")
         return self.from_numpy[wanted]
 
     def bare(self, value: Any) -> Any:
@@ -128,8 +132,10 @@ class Namespace(Forms):
         made = object.__new__(self.array_type)
         made.space = self
         made.held = bare
-        made.root, made.path = (of, (path,)) if of is None or of.root is None else (of.root, (*of.path, path))
-        made.version = 0 if of is None else made.root.version
+        made.root, made.path, made.version = None, (), 0
+        if path is not None:
+            made.root, before = (of, ()) if of.root is None else (of.root, of.path)
+            made.path, made.version = (*before, path), made.root.version
         return made
 
     def made(self, host: Any, place: Any) -> Any:
@@ -184,11 +190,12 @@ class Elementwise:
         self.ufunc = ufunc
 
     def __call__(self, *values: Any, out: Any = None, dtype: Any = None) -> Any:
+        """Return what NumPy's function of this name would."""
         name, space = self.ufunc.__name__, self.space
         *wanted, result = self._dtypes(values, dtype)
         if name.startswith("logical"):
             wanted = [np.dtype(bool)] * len(wanted)
-        elif all(kind == bool for kind in wanted) and not name.startswith(BOOLEAN):
+        elif all(kind.kind == "b" for kind in wanted) and not name.startswith(BOOLEAN):
             wanted = [np.dtype(np.uint8)] * len(wanted)  # the standard does not count with truth values
         arrays = [space.asarray(x, kind).bare for x, kind in zip(values, wanted, strict=True)]
         made = space.holding(space.call(self.own, name, arrays, {})).astype(result, copy=False)

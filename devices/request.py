@@ -38,9 +38,11 @@ class Request:
         File and number of the line that asks.
     wanted : str
         What was asked for where it is not here and soft placement took something else; otherwise empty.
+    soft : bool
+        Whether something else may be taken where the device has no kernel.
     """
 
-    __slots__ = ("device", "group", "name", "wanted", "where")
+    __slots__ = ("device", "group", "name", "soft", "wanted", "where")
 
     def __init__(
         self,
@@ -49,12 +51,14 @@ class Request:
         where: tuple[str, int] = ("", 0),
         group: object = None,
         wanted: str = "",
+        soft: bool = False,
     ) -> None:
         self.name = name
         self.device = device
         self.group = group
         self.where = where
         self.wanted = wanted
+        self.soft = soft
 
     @property
     def line(self) -> str:
@@ -112,3 +116,14 @@ def request(wish: Request | None) -> Iterator[None]:
     finally:
         asked.add(-1)
         requested.reset(token)
+
+
+@contextmanager
+def staying(device: Device) -> Iterator[None]:
+    """Keep what this block does on a device, whatever a block around asks for: what is written to stays where it is."""
+    around = requested.get()
+    if around is None or around.device is device:
+        yield
+        return
+    with request(Request(DeviceName(device.kind.name, device.index), device, around.where)):
+        yield

@@ -48,9 +48,9 @@ def trace(path: str | os.PathLike[str]) -> Iterator[None]:
 
     Notes
     -----
-    The file is written at the end of the block, also if an error ends it. A run that fails is not in it. What ran is kept
-    in memory until then, some hundred bytes for each node: trace a few steps, not a whole training. The format is the JSON object form
-    of [1]_. Times are those at which the host gave work to a device and went on.
+    The file is written at the end of the block, also if an error ends it. A run that fails is not in it. What ran is
+    kept in memory until then, some hundred bytes for each node: trace a few steps, not a whole training. The format is
+    the JSON object form of [1]_. Times are those at which the host gave work to a device and went on.
 
     References
     ----------

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Op
+from eagerflow.errors import DeviceError
 from eagerflow.ops.precision import quietly
 
 # What CUDA adds to memory at once, whichever thread comes first.
@@ -56,7 +57,10 @@ def use_on_cuda(op: Op, name: str) -> None:
     """Let `cupyx.scipy.special` compute an elementwise op on CUDA: one kernel instead of one for each step."""
 
     def kernel(xp: Any, *inputs: Any) -> Any:
-        return special(xp, name)(*inputs)
+        function = special(xp, name)
+        if function is None:
+            raise DeviceError(f"{op.name}: this version of CuPy has no cupyx.scipy.special.{name}")
+        return function(*inputs)
 
     computed = quietly(kernel)
 

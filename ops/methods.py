@@ -21,7 +21,7 @@ from eagerflow.core import (
     registry,
 )
 from eagerflow.core.explain import describe, explain, user_line
-from eagerflow.devices import CPU0, Device
+from eagerflow.devices import CPU0, Device, asked, staying
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import astype, copy, to_device
 from eagerflow.ops.arrays.joining import stack
@@ -86,7 +86,11 @@ def _in_place(op: Op, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any
                 except Exception as error:
                     raise _unfit(op, self._held, value, error) from error
                 return self
-        result = function(self, other)
+        if asked.count:
+            with staying(self.device):
+                result = function(self, other)
+        else:
+            result = function(self, other)
         if result is NotImplemented:
             return result
         if result.shape != self.shape:

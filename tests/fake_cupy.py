@@ -1,8 +1,8 @@
 """A stand-in for CuPy where there is no GPU: arrays of a type of their own, that NumPy computes.
 
-It is as strict as CuPy. Its arrays mix with Python and NumPy numbers, but not with NumPy's arrays, and what NumPy gives as
-a number is an array without axes here. With CuPy at hand (`check_names`) there is no function, method, argument or dtype
-that CuPy lacks. Streams, events and graphs compute nothing: they note in `log` what is asked of them.
+It is as strict as CuPy. Its arrays mix with Python and NumPy numbers, but not with NumPy's arrays, and what NumPy gives
+as a number is an array without axes here. With CuPy at hand (`check_names`) there is no function, method, argument or
+dtype that CuPy lacks. Streams, events and graphs compute nothing: they note in `log` what is asked of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import ml_dtypes
@@ -25,7 +25,6 @@ import eagerflow as ef
 from eagerflow.devices import registry
 from eagerflow.devices.cuda import CUDA
 
-devices_module: Any = importlib.import_module("eagerflow.devices.device")  # `devices.device` is its function
 log: list[tuple[Any, ...]] = []  # what streams and events were asked for, in order
 synchronized: list[str] = []  # by which array methods a kernel waited for its results
 _real: Any = None  # CuPy, while its names are checked
@@ -115,18 +114,25 @@ def _dtype(char: str) -> np.dtype:
     return np.dtype(ml_dtypes.bfloat16 if char == "E" else char)
 
 
-def _check_ufunc(name: str, real: Any, inputs: Any, kwargs: Any, result: Any) -> None:
-    """Check that CuPy computes this ufunc in these dtypes and gives the same."""
+def _weak(x: Any, strong: list[np.dtype]) -> np.dtype:
+    """Return the dtype that a Python number has beside arrays; NumPy does not know it beside dtypes of others."""
+    if strong and strong[0].num >= 256 and not isinstance(x, complex):
+        return strong[0]
+    return np.result_type(x, *strong)
+
+
+def _as_cupy_gives(name: str, real: Any, inputs: Any, kwargs: Any, result: Any) -> Any:
+    """Check that CuPy computes this ufunc in these dtypes; return the result in the dtype that CuPy gives."""
     if not hasattr(real, "types") or not hasattr(real, "nin"):
-        return
+        return result
     unknown = set(kwargs) - {"out", "dtype", "casting"}
     if unknown:
         raise NotInCuPy(f"{name}: Wrong arguments {unknown}")
-    if kwargs.get("dtype") is not None:
-        return
+    if kwargs.get("dtype") is not None or kwargs.get("out") is not None or len(inputs) != real.nin:
+        return result
     hosts = [_open(x) for x in inputs[: real.nin]]
     strong = [x.dtype for x in hosts if hasattr(x, "dtype")]
-    dtypes = [x.dtype if hasattr(x, "dtype") else np.result_type(x, *strong) for x in hosts]
+    dtypes = [x.dtype if hasattr(x, "dtype") else _weak(x, strong) for x in hosts]
     for known in real.types:
         takes, _, gives = known.partition("->")
         if all(np.can_cast(dtype, _dtype(char)) for dtype, char in zip(dtypes, takes, strict=True)):
@@ -135,8 +141,8 @@ def _check_ufunc(name: str, real: Any, inputs: Any, kwargs: Any, result: Any) ->
     else:
         raise NotInCuPy(f"{name}: Wrong type {dtypes} of arguments for {name}")
     results = result if isinstance(result, tuple) else (result,)
-    if kwargs.get("out") is None and len(inputs) == real.nin:
-        assert [r.dtype for r in results] == expected, f"{name}: {dtypes} gives {expected} in CuPy"
+    made = [ndarray(r._host.astype(dtype)) for r, dtype in zip(results, expected, strict=True)]
+    return tuple(made) if isinstance(result, tuple) else made[0]
 
 
 class Ufunc:
@@ -152,9 +158,7 @@ class Ufunc:
         if unknown:
             raise NotInCuPy(f"{self.__name__}: Wrong arguments {unknown}")
         result = _call(self.__name__, self._ufunc, args, kwargs)
-        if self._real is not None:
-            _check_ufunc(self.__name__, self._real, args, kwargs, result)
-        return result
+        return result if self._real is None else _as_cupy_gives(self.__name__, self._real, args, kwargs, result)
 
     def _method(self, name: str, known: set[str], args: Any, kwargs: Any) -> Any:
         if self.__name__ not in known:
@@ -259,12 +263,12 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
             kwargs["out"] = kwargs["out"][0]
         if "where" in kwargs:
             raise NotInCuPy(f"{ufunc.__name__}: Wrong arguments where")
-        found = getattr(fake, _NAMES.get(ufunc.__name__, ufunc.__name__))
+        found = getattr(fake, ufunc.__name__)
         return (found if method == "__call__" else getattr(found, method))(*args, **kwargs)
 
     def __array_function__(self, func: Any, kinds: Any, args: Any, kwargs: Any) -> Any:
         found: Any = fake
-        for part in func.__module__.split(".")[1:] + [func.__name__]:
+        for part in [*func.__module__.split(".")[1:], func.__name__]:
             found = getattr(found, part)
         return found(*args, **kwargs)
 
@@ -338,10 +342,6 @@ for _name in ("__bool__", "__int__", "__float__", "__complex__", "__index__"):
     setattr(ndarray, _name, _on_host(_name))
 ndarray.__module__ = "cupy"
 
-# Operators go by the names of ufuncs, of which some have two.
-_NAMES = {"conjugate": "conjugate", "divide": "divide"}
-
-
 # Devices, streams, events, graphs.
 
 
@@ -402,7 +402,9 @@ class Stream:
 
     made = 0
 
-    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None) -> None:
+    def __init__(
+        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
+    ) -> None:
         self.device_id = -1 if null else _here.device
         self.non_blocking = non_blocking
         self.capturing: Graph | None = None
@@ -494,6 +496,9 @@ class Pool:
     def get_limit(self) -> int:
         return self.limits.get(_here.device, 0)
 
+    def malloc(self, size: int) -> Any:
+        raise NotImplementedError
+
     def total_bytes(self) -> int:
         return 300
 
@@ -528,8 +533,8 @@ def _new(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
 
 def _module(real: Any, special: Any) -> tuple[Module, Module]:
     made = Module("cupy", np, real)
-    made.ndarray = ndarray  # type: ignore[attr-defined]
-    made.asnumpy = _asnumpy  # type: ignore[attr-defined]
+    made.ndarray = ndarray
+    made.asnumpy = _asnumpy
     cuda = types.ModuleType("cupy.cuda")
     runtime = types.SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
@@ -538,17 +543,25 @@ def _module(real: Any, special: Any) -> tuple[Module, Module]:
         deviceSynchronize=lambda: log.append(("synchronize device", _here.device)),
         getDeviceProperties=lambda index: {"name": b"fake", "major": 9, "minor": 0},
     )
-    made.cuda = cuda  # type: ignore[attr-defined]
+    made.cuda = cuda
     vars(cuda).update(
-        Device=Device, Stream=Stream, Event=Event, Graph=Graph, runtime=runtime, get_current_stream=get_current_stream
+        Device=Device, Stream=Stream, Event=Event, Graph=Graph, MemoryPool=Pool, runtime=runtime,
+        get_current_stream=get_current_stream, using_allocator=lambda malloc: nullcontext(),
+    )  # fmt: skip
+    core = types.ModuleType("cupy._core")
+    core._routines_linalg = types.SimpleNamespace(
+        COMPUTE_TYPE_TF32="TF32",
+        COMPUTE_TYPE_DEFAULT="DEFAULT",
+        set_compute_type=lambda dtype, chosen: log.append(("compute type", dtype, chosen)),
     )
-    made.get_default_memory_pool = lambda: pool  # type: ignore[attr-defined]
-    made.__version__ = "0"  # type: ignore[attr-defined]
+    made._core = core
+    made.get_default_memory_pool = lambda: pool
+    made.__version__ = "0"
     import scipy.special
 
     beside = Module("cupyx", types.SimpleNamespace())
-    beside.scipy = Module("cupyx.scipy", types.SimpleNamespace())  # type: ignore[attr-defined]
-    beside.scipy.special = Module("cupyx.scipy.special", scipy.special, special)  # type: ignore[attr-defined]
+    beside.scipy = Module("cupyx.scipy", types.SimpleNamespace())
+    beside.scipy.special = Module("cupyx.scipy.special", scipy.special, special)
     return made, beside
 
 
@@ -559,18 +572,21 @@ fake: Any = None
 def pretended(check_names: Any = None) -> Iterator[Any]:
     """Let the kind `cuda` have two devices of the stand-in in this block; CuPy itself may be given to check names."""
     global fake, _real
-    special = None
-    if check_names is not None:
-        import cupyx.scipy.special as special
+    special = importlib.import_module("cupyx.scipy.special") if check_names is not None else None
     _real = check_names
     fake, beside = _module(check_names, special)
-    names = {"cupy": fake, "cupyx": beside, "cupyx.scipy": beside.scipy, "cupyx.scipy.special": beside.scipy.special}
+    names = {
+        "cupy": fake,
+        "cupy._core": fake._core,
+        "cupyx": beside,
+        "cupyx.scipy": beside.scipy,
+        "cupyx.scipy.special": beside.scipy.special,
+    }
     before = {name: sys.modules.get(name) for name in names}
-    kind, real_devices = registry._kinds["cuda"], dict(devices_module._devices)
+    kind = registry._kinds["cuda"]
     sys.modules.update(names)
     registry._kinds["cuda"] = CUDA()
-    devices_module._devices.clear()
-    devices_module._devices.update({key: d for key, d in real_devices.items() if key[0] != "cuda"})
+    registry.changed()
     log.clear()
     synchronized.clear()
     try:
@@ -579,8 +595,7 @@ def pretended(check_names: Any = None) -> Iterator[Any]:
     finally:
         fake, _real = None, None
         registry._kinds["cuda"] = kind
-        devices_module._devices.clear()
-        devices_module._devices.update(real_devices)
+        registry.changed()
         for name, module in before.items():
             if module is None:
                 del sys.modules[name]

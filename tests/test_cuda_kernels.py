@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -14,20 +14,23 @@ from hypothesis import strategies as st
 
 import cuda_on_host
 import eagerflow as ef
+import fake_cupy
+import kinds  # noqa: F401 - the devices far:0 and far:1
 import nvrtc
 from eagerflow import nn
-from eagerflow.capture.graph import FUSED, Graph, Node, Value
+from eagerflow.capture.graph import FUSED, Graph, Value
 from eagerflow.capture.interpreter import run_graph
 from eagerflow.capture.kernels import cuda
 from eagerflow.capture.kernels.cuda.functions import BINARY, UNARY, program
 from eagerflow.capture.kernels.cuda.kernel import OPTIONS, written
 from eagerflow.capture.kernels.cuda.launch import Launch, launch
 from eagerflow.capture.kernels.cuda.source import Source
-from eagerflow.capture.kernels.expression import DTYPES
+from eagerflow.capture.kernels.expression import DTYPES, SHORT
 from eagerflow.capture.kernels.scalar_math import SCALAR_FUNCTIONS
 from eagerflow.capture.kernels.space import kind
 from eagerflow.capture.passes import fuse
 from eagerflow.core import Draw
+from eagerflow.devices import CPU0
 from test_fusion import Build, adam, close, layer_norm, layer_norm_gradient, numbers, programs, run_fused, same, softmax
 from test_scalar_forms import SCALAR, check, flat
 
@@ -114,6 +117,84 @@ def test_every_scalar_form_gives_what_kernels_give() -> None:
         arrays = [x for x in inputs if isinstance(x, np.ndarray)]
         (got,) = host.run(source, arrays)
         check(SCALAR[name], got.reshape(-1), [flat(x, got.shape) for x in inputs], attrs)
+
+
+# Numbers of 16 bits.
+
+
+@cache
+def short_ops(name: str) -> dict[str, tuple[Graph, Source, list[Any], dict[str, Any]]]:
+    """Return groups of one op each that are given numbers of 16 bits."""
+    found: dict[str, tuple[Graph, Source, list[Any], dict[str, Any]]] = {}
+    for op in SCALAR.values():
+        sample = op.sample(Draw(1))
+        inputs = [_of(x, np.dtype(name)) for x in sample.inputs]
+        b = Build()
+        given = [b.input(x.shape, x.dtype) if isinstance(x, np.ndarray) else x for x in inputs]
+        try:
+            made = getattr(b, op.name)(*given, **sample.attrs)
+        except TypeError:
+            continue
+        graph = elsewhere(b.graph(made))
+        if any(x.dtype == name for x in made.node.values) and kind(made.node) == "elementwise":
+            found[op.name] = graph, source_of(graph, f"kernel{len(found)}"), inputs, sample.attrs
+    return found
+
+
+def elsewhere(graph: Graph) -> Graph:
+    """Move a graph off the host, where numbers of 16 bits are left to NumPy."""
+    for node in graph.nodes:
+        for x in node.outputs:
+            x.device = ef.devices.find("far:0")
+    return graph
+
+
+@for_gpus
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_numbers_of_16_bits_compile_for_gpus(architecture: str) -> None:
+    for name in SHORT:
+        assert len(short_ops(name)) > 80
+        compile_for(architecture, [source for _, source, _, _ in short_ops(name).values()])
+
+
+@on_host
+@pytest.mark.parametrize("name", sorted(SHORT))
+def test_numbers_of_16_bits_are_rounded_once(name: str) -> None:
+    cases, dtype = short_ops(name), np.dtype(name)
+    host = cuda_on_host.Program([source for _, source, _, _ in cases.values()])
+    eps = float(ml_dtypes.finfo(dtype).eps)
+    for called, (_, source, inputs, attrs) in cases.items():
+        (got,) = host.run(source, [x for x in inputs if isinstance(x, np.ndarray)])
+        with np.errstate(all="ignore"):
+            wide = [
+                x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype == dtype
+                else float(np.asarray(x).astype(dtype)) if type(x) is float else x
+                for x in inputs
+            ]  # fmt: skip
+            exact = np.asarray(SCALAR[called].kernel_for(CPU0)(*wide, **attrs)).astype(np.float64)
+        np.testing.assert_allclose(got.astype(np.float64), exact, rtol=eps, atol=eps * 1e-3, err_msg=called)
+
+
+@on_host
+@pytest.mark.parametrize("name", sorted(SHORT))
+def test_reductions_of_16_bits_go_on_in_float32(name: str) -> None:
+    graphs = []
+    for axis in ((1,), (0,), (0, 1)):
+        b = Build()
+        x = b.multiply(b.input((60, 70), np.dtype(name)), b.input((70,), np.dtype(name)))
+        graphs.append(
+            elsewhere(b.graph(*[getattr(b, f)(x, axis=axis, keepdims=False) for f in ("sum", "max", "mean")]))
+        )
+    arrays = [np.abs(numbers(shape, 1)).astype(name) for shape in ((60, 70), (70,))]
+    product = (arrays[0].astype(np.float32) * arrays[1].astype(np.float32)).astype(name).astype(np.float64)
+    host = Host(graphs)
+    eps = float(ml_dtypes.finfo(np.dtype(name)).eps)
+    for graph, axis in zip(graphs, (1, 0, None), strict=True):
+        source = host.sources[graph]
+        assert source is not None
+        for got, function in zip(host.program.run(source, arrays), (np.sum, np.max, np.mean), strict=True):
+            assert got.dtype == name
+            np.testing.assert_allclose(got.astype(np.float64), function(product, axis=axis), rtol=eps)
 
 
 # Random programs, under launches of all sorts. Sums of small integers are exact in whatever order.
@@ -318,8 +399,8 @@ class Cell(nn.Module):
 
     def __call__(self, x: Any, h: Any, c: Any) -> Any:
         i, f, o, g = ef.split(self.gates(ef.concat([x, h], axis=1)), 4, axis=1)
-        c = ef.sigmoid(f) * c + ef.sigmoid(i) * ef.tanh(g)
-        return ef.sigmoid(o) * ef.tanh(c), c
+        c = nn.sigmoid(f) * c + nn.sigmoid(i) * ef.tanh(g)
+        return nn.sigmoid(o) * ef.tanh(c), c
 
 
 class Block(nn.Module):
@@ -330,7 +411,7 @@ class Block(nn.Module):
     def __call__(self, x: Any) -> Any:
         parts = self.qkv(self.norm1(x)).reshape(2, 6, 3, 2, 8)
         q, k, v = (parts[:, :, i].swapaxes(1, 2) for i in range(3))
-        scores = ef.softmax(q @ k.swapaxes(2, 3) * 8**-0.5 + ef.asarray(np.triu(np.full((6, 6), -1e9), 1)), axis=-1)
+        scores = nn.softmax(q @ k.swapaxes(2, 3) * 8**-0.5 + ef.asarray(np.triu(np.full((6, 6), -1e9), 1)), axis=-1)
         x = x + self.mix((scores @ v).swapaxes(1, 2).reshape(2, 6, 16))
         return x + self.down(nn.gelu(self.up(self.norm2(x)), approximate=True))
 
@@ -348,6 +429,7 @@ def step(model: nn.Module, loss: Any) -> Any:
     return run
 
 
+@cache
 def captured() -> dict[str, list[Graph]]:
     """Return the groups of training steps, by what is trained."""
     ef.random.seed(0)
@@ -378,7 +460,9 @@ def test_groups_of_training_steps() -> None:
         assert source is not None
         rng = np.random.default_rng(0)
         arrays = [
-            rng.uniform(0.1, 1, x.shape).astype(x.dtype) if x.dtype.kind == "f" else rng.integers(0, 2, x.shape, x.dtype)
+            rng.uniform(0.1, 1, x.shape).astype(x.dtype)
+            if x.dtype.kind == "f"
+            else rng.integers(0, 2, x.shape, x.dtype)
             for x in group.inputs
         ]
         tolerance = 1e-5 if any(x.dtype == np.float32 for x in group.outputs) else 1e-12
@@ -401,3 +485,98 @@ def test_random_groups_compile_for_gpus(cases: list[tuple[Graph, list[np.ndarray
     groups = [group for graph, _ in cases for group in groups_of(fuse.run(graph))]
     sources = [written(group, f"kernel{i}") for i, group in enumerate(groups)]
     compile_for(architecture, [source for source in sources if source is not None])
+
+
+# Captured functions on CUDA devices: on a stand-in for CuPy, and on a GPU where there is one.
+
+
+def attention(q: Any, k: Any, bias: Any) -> Any:
+    scores = nn.softmax(q @ k.T * 0.3 + bias, axis=-1)
+    return ef.sum(nn.gelu(scores - ef.mean(scores, axis=0)), axis=1), ef.max(scores, axis=0) > 0.5
+
+
+def on_cuda() -> None:
+    """Compare a captured function and its gradient on ``cuda:0`` with eager code on the host."""
+    arrays = [numbers((40, 8), 1), numbers((24, 8), 2), numbers((24,), 3)]
+    host = [ef.asarray(x) for x in arrays]
+    there = [ef.asarray(x, device="cuda:0") for x in arrays]
+    run = ef.function(attention)
+    made = run(*there)
+    assert len(groups_of(run.concrete_functions[0].optimized_graph)) > 0
+    assert all(repr(x.device) == "cuda:0" for x in made)
+    close([x.numpy() for x in made], [x.numpy() for x in attention(*host)], 1e-5)
+    loss = lambda *xs: ef.sum(attention(*xs)[0] ** 2)  # noqa: E731
+    gradients = ef.function(ef.grad(loss, argnums=(0, 1, 2)))(*there)
+    close([x.numpy() for x in gradients], [x.numpy() for x in ef.grad(loss, argnums=(0, 1, 2))(*host)], 1e-4)
+
+
+@on_host
+def test_captured_functions_on_a_stand_in() -> None:
+    pytest.importorskip("scipy", reason="the stand-in for CuPy needs SciPy")
+    calls = []
+
+    class RawModule(cuda_on_host.RawModule):
+        def __init__(self, code: str, options: tuple[str, ...]) -> None:
+            calls.append(options)
+            super().__init__(code, options)
+
+    with fake_cupy.pretended() as fake:
+        fake.RawModule = RawModule
+        fake.cuda.runtime.memGetInfo = lambda: (1 << 30, 1 << 30)
+        on_cuda()
+    assert calls and set(calls) == {OPTIONS}
+
+
+@pytest.mark.cuda
+def test_captured_functions_on_a_gpu() -> None:
+    on_cuda()
+
+
+@pytest.mark.cuda
+def test_scalar_forms_on_a_gpu() -> None:
+    import cupy
+
+    for (name, _), (graph, _, inputs, attrs) in single_ops().items():
+        kernel = cuda.compile(graph)
+        assert kernel is not None
+        (got,) = kernel.call(*[cupy.asarray(x) for x in inputs if isinstance(x, np.ndarray)])
+        check(SCALAR[name], got.get().reshape(-1), [flat(x, got.shape) for x in inputs], attrs)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("shape", [*SHAPES, (4096, 1024), (3, 200_000), (200_000, 3)])
+def test_typical_groups_on_a_gpu(shape: tuple[int, int]) -> None:
+    import cupy
+
+    for name, graph in typical(shape).items():
+        kernel = cuda.compile(graph)
+        if kernel is None:
+            continue
+        arrays = [np.abs(numbers(x.shape, i)) + np.float32(0.1) for i, x in enumerate(graph.inputs)]
+        exact = run_graph(graph, [x.astype(np.float64) for x in arrays])
+        # Every other column of wider arrays: kernels take what is not contiguous.
+        given = [cupy.repeat(cupy.asarray(x), 2, axis=-1)[..., ::2] for x in arrays]
+        first, second = kernel.call(*given), kernel.call(*given)
+        for a, again, b in zip(first, second, exact, strict=True):
+            np.testing.assert_allclose(a.get(), b, rtol=1e-5, atol=1e-5 * np.abs(b).max(), err_msg=name)
+            np.testing.assert_array_equal(a.get(), again.get())
+
+
+@pytest.mark.cuda
+def test_calls_are_captured_into_cuda_graphs() -> None:
+    import cupy
+
+    graph = typical((300, 200))["layer norm gradient"]
+    kernel = cuda.compile(graph)
+    assert kernel is not None
+    given = [cupy.asarray(np.abs(numbers(x.shape, i)) + np.float32(0.1)) for i, x in enumerate(graph.inputs)]
+    wanted = [x.get() for x in kernel.call(*given)]
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        made = kernel.call(*given)
+        recorded = stream.end_capture()
+        recorded.launch()
+        stream.synchronize()
+    for a, b in zip(made, wanted, strict=True):
+        np.testing.assert_array_equal(a.get(), b)

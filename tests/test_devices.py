@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eagerflow as ef
+from eagerflow.core import Draw, is_inexact
 from eagerflow.devices import DeviceName, Kind, MemoryInfo
 from kinds import FAR
+from numeric import call, differentiable
+from test_other_kinds import HOST_ONLY, OPS, everything, on
 
 NAMES = st.builds(
     DeviceName,
@@ -191,6 +194,115 @@ def test_a_kind_of_your_own_and_a_kernel_for_it() -> None:
     assert calls == [(1,)]
     with pytest.raises(ef.errors.DeviceError, match="already"):
         ef.devices.register(type("Other", (Kind,), {"name": "far"})())
+
+
+BLOCK_OPS = {name: op for name, op in OPS.items() if name not in HOST_ONLY}
+
+
+@pytest.mark.parametrize("name", BLOCK_OPS)
+@settings(max_examples=5)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_blocks_run_every_op_where_they_ask(name: str, seed: int) -> None:
+    """Values, gradients, tangents and stacks are those of the CPU; gradients come back to where the inputs are."""
+    op = BLOCK_OPS[name]
+    sample = op.sample(Draw(seed))
+    if not any(isinstance(x, np.ndarray) for x in sample.inputs):
+        return
+    moving = differentiable(op, sample)
+    inputs = on("cpu:0", sample.inputs)
+    near = everything(op, inputs, sample.attrs, moving, seed)
+    with ef.device("far:1"):
+        far = everything(op, inputs, sample.attrs, moving, seed)
+    for here, there in zip(near, far, strict=True):
+        assert (here.shape, here.dtype) == (there.shape, there.dtype)
+        np.testing.assert_allclose(here.numpy(), there.numpy(), rtol=1e-9, atol=1e-9)
+    with ef.device("far:1"):
+        results = call(op, inputs, sample.attrs)
+        assert all(repr(result.device) == "far:1" for result in results)
+    if not moving:
+        return
+    with ef.GradientTape() as tape:
+        watched = [ef.copy(inputs[p]) for p in moving]
+        tape.watch(watched)
+        given_ = list(inputs)
+        for position, x in zip(moving, watched, strict=True):
+            given_[position] = x
+        with ef.device("far:1"):
+            targets = [r for r in call(op, given_, sample.attrs) if is_inexact(r.dtype)]
+    for gradient in tape.gradient(targets, watched, unconnected="zero"):
+        assert gradient.device is ef.devices.CPU0
+
+
+def test_blocks_in_blocks() -> None:
+    x = ef.ones(2)
+    with ef.device("far:0"):
+        assert repr((x + 1).device) == "far:0"
+        with ef.device("far:1"):
+            assert repr((x + 1).device) == "far:1"
+        with ef.device(None):  # as outside of all blocks
+            assert (x + 1).device is ef.devices.CPU0 is ef.zeros(2).device
+        with ef.device("cpu:0"):
+            assert (x.to("far:1") + 1).device is ef.devices.CPU0
+        assert repr((x + 1).device) == repr(ef.zeros(2).device) == "far:0"
+    assert (x + 1).device is ef.devices.CPU0
+
+
+def test_blocks_move_what_meets_there() -> None:
+    x, y = ef.ones(2), ef.ones(2, device="far:0")
+    v = ef.Variable([1.0, 2.0])
+    with ef.device("far:1"):
+        for z in (x + y, ef.concat([x, y]), v * y, 2.0 * x, np.ones(2) + x, ef.where(x > 0, x, y)):
+            assert repr(z.device) == "far:1"
+        v.assign_add(ef.ones(2).to("cpu:0"))
+    assert v.device is ef.devices.CPU0
+    assert v.value.tolist() == [2.0, 3.0]
+
+
+def test_threads_and_tasks_have_blocks_of_their_own() -> None:
+    x = ef.ones(2)
+
+    def there() -> str:
+        with ef.device("far:0"):
+            return repr((x + 1).device)
+
+    async def task(name: str) -> None:
+        with ef.device(name):
+            for _ in range(5):
+                await asyncio.sleep(0)
+                assert repr((x + 1).device) == name
+
+    async def main() -> None:
+        await asyncio.gather(task("far:0"), task("far:1"), task("cpu:0"))
+
+    with ef.device("far:1"), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: repr((x + 1).device)).result() == "cpu:0"
+        assert pool.submit(there).result() == "far:0"
+        assert repr((x + 1).device) == "far:1"
+    asyncio.run(main())
+
+
+def test_soft_placement_takes_what_is_here() -> None:
+    x = ef.ones(2)
+    with pytest.raises(ef.errors.DeviceError, match="far:7"), ef.device("far:7"):
+        pass
+    ef.config.set_soft_placement(True)
+    try:
+        with ef.device("far:7"):
+            assert (x + 1).device is ef.devices.CPU0
+        with ef.device("far:1"), ef.device("nowhere:0"):
+            assert repr((x + 1).device) == "far:1"
+    finally:
+        ef.config.set_soft_placement(False)
+
+
+def test_together_with_a_value() -> None:
+    x = ef.ones(2)
+    for there in (ef.ones(2, device="far:1"), ef.Variable([1.0, 2.0], device="far:1")):
+        with ef.colocate_with(there):
+            assert repr((x + 1).device) == repr(ef.zeros(2).device) == "far:1"
+            with ef.device("far:0"):
+                assert repr((x + 1).device) == "far:0"
+        assert (x + 1).device is ef.devices.CPU0
 
 
 @pytest.mark.cuda

@@ -21,6 +21,7 @@ import pytest
 
 import eagerflow as ef
 from eagerflow.core import op
+from eagerflow.devices import calibration
 from eagerflow.devices import registry as devices_registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,10 +58,11 @@ EXAMPLES = docstring_examples()
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run in a folder of its own, and forget the ops and device kinds that an example registers."""
+    """Run in a folder of its own, and forget what an example registers: ops, device kinds, rates."""
     monkeypatch.chdir(tmp_path)
     for module, table in (op, "_registry"), (devices_registry, "_kinds"):
         monkeypatch.setattr(module, table, dict(getattr(module, table)))
+    monkeypatch.setattr(calibration, "_measured", ({}, {}))
 
 
 @pytest.mark.usefixtures("scratch")

@@ -547,6 +547,8 @@ def test_details_tell_the_device_and_where_a_value_lives_on_each(show: Any) -> N
     assert places == ["buffer 0 on cpu:0", "memory of its own on cpu:1"]
     page.click("[data-id='n1']")
     assert told(page)["Device"] == "cpu:0cpu:1"
+    page.click("[data-id='s:model/second']")
+    assert told(page)["Device"] == "cpu:1"
     page.click("#tab-table")
     column = page.run("[...document.querySelectorAll('#table th')].map((e) => e.textContent)").index("Device")
     cell = f"[...document.querySelectorAll('#table tr[data-node]')].map((e) => e.children[{column}].textContent)"

@@ -1,45 +1,25 @@
-"""Partition: what each part has, what passes between them, and that the parts compute what the graph does."""
+"""Partition: what each part has, and what passes between them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
 
 import eagerflow as ef
-from eagerflow.capture.graph import (
-    ASSIGN,
-    CALLBACK,
-    CONSTANT,
-    FUSED,
-    LENGTH,
-    PARAMETER,
-    READ,
-    RECV,
-    SEND,
-    Graph,
-    Node,
-    Value,
-)
-from eagerflow.capture.interpreter import lengths_of, run_node
-from eagerflow.capture.partition import Part, Partitioned, partition, verify_parts
-from eagerflow.capture.passes import optimize
-from eagerflow.capture.state import Draws
+from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, FUSED, LENGTH, RECV, SEND, Graph
+from eagerflow.capture.partition import partition, verify_parts
 from eagerflow.capture.verifier import verify
-from eagerflow.core.dims import Guards, evaluate, symbol
-from eagerflow.devices import Device, DeviceName, Request
+from eagerflow.core.dims import Guards, symbol
+from eagerflow.devices import DeviceName, Request
 from eagerflow.ops import Spec
 from graphs import OPS, Builder, bits, run
-from kinds import Far
-from test_random_graphs import Program
+from kinds import FAR
+from partitions import D0, D1, D2, D3, FARS, Costs, part_of, placed, ran, run_parts, shown
 
-D0, D1, D2, D3 = DEVICES = [ef.devices.numbered(ef.devices.kinds()["cpu"], i) for i in range(4)]
-SOURCES = (CONSTANT, LENGTH)
+X = np.array([1.0, -2.0, 3.5])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -47,87 +27,6 @@ def four_devices() -> Iterator[None]:
     ef.config.set_logical_devices("cpu", 4)
     yield
     ef.config.set_logical_devices("cpu", 1)
-
-
-# --- running parts --------------------------------------------------------------------------------
-
-
-def run_parts(made: Partitioned, *arrays: Any, seed: int = 3, turns: Any = None) -> list[np.ndarray]:
-    """Run parts in turns, each until it has to wait, from the same state as `graphs.run`."""
-    graph = made.graph
-    variables = graph.variables()
-    before = [variable.numpy() for variable in variables]
-    for generator, _ in graph.draws:
-        generator.seed(seed)
-    draws, lengths = Draws(graph.draws), lengths_of(graph, arrays)
-    rendezvous: dict[int, Any] = {}
-    found: dict[Value, Any] = {}
-    for part in made.parts:
-        found.update(zip(part.graph.inputs, [arrays[i] for i in part.inputs], strict=True))
-    left = [list(part.graph.nodes) for part in made.parts]
-    try:
-        while any(left):
-            ready = [nodes for nodes in left if nodes and can_run(nodes[0], rendezvous)]
-            assert ready, "no part can go on"
-            nodes = ready[0 if turns is None else turns.integers(len(ready))]
-            with np.errstate(all="ignore"):
-                step(nodes.pop(0), found, rendezvous, draws, lengths)
-        assert not rendezvous, "something was sent that nobody received"
-        results: list[Any] = [None] * len(graph.outputs)
-        for part in made.parts:
-            for i, value in zip(part.outputs, part.graph.outputs, strict=True):
-                results[i] = np.array(found[value])
-        return results + [np.array(variable.numpy()) for variable in variables]
-    finally:
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
-
-
-def can_run(node: Node, rendezvous: Mapping[int, Any]) -> bool:
-    return node.op is not RECV or node.attrs["edge"].number in rendezvous
-
-
-def step(node: Node, found: dict[Value, Any], rendezvous: dict[int, Any], draws: Any, lengths: Any) -> None:
-    if node.op is PARAMETER:
-        return
-    inputs = [found[x] if isinstance(x, Value) else evaluate(x, lengths) for x in node.inputs]
-    if node.op is SEND:
-        edge = node.attrs["edge"]
-        assert edge.number not in rendezvous
-        moved = [ef.devices.transfer(x, edge.source, edge.target) for x in inputs]
-        rendezvous[edge.number] = moved
-    elif node.op is RECV:
-        found.update(zip(node.outputs, rendezvous.pop(node.attrs["edge"].number), strict=True))
-    else:
-        found.update(zip(node.outputs, run_node(node, inputs, draws, lengths), strict=True))
-
-
-def placed(graph: Graph, **elsewhere: Device) -> dict[Node, Device]:
-    """Return a placement: operations by name, all others on their home."""
-    home = {n: n.outputs[0].device if n.outputs else n.attrs["variable"].device if n.op is ASSIGN else D0
-            for n in graph.nodes}  # fmt: skip
-    return {node: elsewhere.get(node.op.name, home[node]) for node in graph.nodes}
-
-
-def shown(made: Partitioned) -> dict[str, list[str]]:
-    """Return the operations of each part, in order."""
-    return {repr(part.device): [node.op.name for node in part.graph.nodes] for part in made.parts}
-
-
-def part_of(made: Partitioned, device: Device) -> Part:
-    return next(part for part in made.parts if part.device is device)
-
-
-def ran(graph: Graph, where: Mapping[Node, Device], *arrays: Any, **options: Any) -> Partitioned:
-    """Cut a graph, and check that its parts compute the same."""
-    verify(graph)
-    made = partition(graph, where, {}, **options)
-    verify_parts(made)
-    assert [bits(x) for x in run_parts(made, *arrays)] == [bits(x) for x in run(graph, *arrays)]
-    return made
-
-
-X = np.array([1.0, -2.0, 3.5])
 
 
 # --- what passes ----------------------------------------------------------------------------------
@@ -280,7 +179,7 @@ def test_constants_and_lengths_are_copied_not_sent() -> None:
 
 
 def test_constants_and_lengths_are_arrays_of_the_kind_they_go_to() -> None:
-    far = ef.devices.numbered(Far(), 1)
+    far = FARS[1]
     n = symbol("n", 3, Guards())
     body = Builder("body")
     a = body.parameter((3,), name="a")
@@ -295,27 +194,9 @@ def test_constants_and_lengths_are_arrays_of_the_kind_they_go_to() -> None:
     held = [node.attrs["value"] for node in there.graph.nodes if node.op is CONSTANT]
     fused = next(node for node in there.graph.nodes if node.op is FUSED).attrs["graph"]
     held += [node.attrs["value"] for node in fused.nodes if node.op is CONSTANT]
-    assert [type(x) for x in held] == [Far.array_type] * 3
+    assert [type(x) for x in held] == [FAR.array_type] * 3
     assert all(value.device is far for node in fused.nodes for value in node.outputs)
     assert bits(run_parts(made)[0]) == bits(X * 3 * X)
-
-
-class Costs:
-    """Costs that a test says: kernels by name, and a price for each byte."""
-
-    def __init__(self, byte: float = 1.0, other: float = 1e9, **seconds: float) -> None:
-        self.byte = byte
-        self.other = other
-        self.times = seconds
-
-    def seconds(self, node: Node, device: Device) -> float:
-        return self.times.get(node.op.name, self.other)
-
-    def transfer(self, nbytes: float, source: Device, target: Device) -> float:
-        return nbytes * self.byte
-
-    def nbytes(self, value: Value) -> int:
-        return int(value.spec.nbytes)
 
 
 def shared_work() -> Graph:
@@ -380,7 +261,7 @@ def test_what_has_to_run_once_runs_once(what: str) -> None:
     if what == "awaited":
         f.op("exp", x).node.control = (y.node,)
     graph = f.graph(f.op("negative", y), f.op("tanh", x), y)
-    there = ef.devices.numbered(Far(), 0) if what == "other kind" else D1
+    there = FARS[0] if what == "other kind" else D1
     where = placed(graph, negative=there, tanh=there)
     for node in graph.nodes[-2:]:
         node.request = Request(DeviceName("cpu", 1), D1)  # only what the test is about may run elsewhere
@@ -626,131 +507,3 @@ def fusable(views: bool) -> Graph:
     x = body.parameter((2, 3), name="a")
     y = x if views else body.op("exp", x)
     return body.graph(body.op("expand_dims", y, axis=(0,)))
-
-
-# --- random graphs, random placements -------------------------------------------------------------
-
-
-class Spread:
-    """A random program whose arguments, Variables and values have homes on several devices."""
-
-    def __init__(self, data: st.DataObject) -> None:
-        self.program = Program(data)
-        self.rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
-        self.devices = DEVICES[: data.draw(st.integers(2, 4), label="devices")]
-        program = self.program
-        homes = {id(v): self.any() for v in program.variables}
-        now = {id(v): ef.Variable(v.numpy(), name=v.name, device=str(homes[id(v)])) for v in program.variables}
-        graph = program.graph()
-        program.variables[:] = now.values()
-        self.values: dict[Value, Value] = {}
-        self.copies: dict[Node, Node] = {}
-        self.nodes: list[Node] = []
-        for node in graph.nodes:
-            attrs = node.attrs
-            if "variable" in attrs:
-                attrs = {"variable": now[id(attrs["variable"])]}
-            home = attrs["variable"].device if "variable" in attrs else self.any()
-            self.add(node, attrs, home)
-        self.graph = Graph(
-            graph.name,
-            [self.copies[x.node].outputs[0] for x in graph.inputs],
-            [self.values[x] for x in graph.outputs],
-            self.nodes,
-            graph.draws,
-        )
-        verify(self.graph)
-        self.arrays = [program.array(value.shape, value.dtype.name) for value in graph.inputs]
-
-    def any(self) -> Device:
-        return self.devices[self.rng.integers(len(self.devices))]
-
-    def add(self, node: Node, attrs: Any, home: Device) -> None:
-        """Add a copy of a node, and sometimes a move of its result that stands for it from there on."""
-        inputs = [self.values[x] if isinstance(x, Value) else x for x in node.inputs]
-        control = [self.copies[other] for other in node.control]
-        made = Node(node.op, inputs, attrs, [(x.spec, home) for x in node.outputs], control, "", node.line)
-        self.nodes.append(made)
-        self.copies[node] = made
-        self.values.update(zip(node.outputs, made.outputs, strict=True))
-        if len(made.outputs) == 1 and self.rng.random() < 0.15:
-            device = self.any()
-            self.nodes.append(
-                Node(OPS["to_device"], made.outputs, {"device": device}, [(made.outputs[0].spec, device)], (), "", "m")
-            )
-            self.values[node.outputs[0]] = self.nodes[-1].outputs[0]
-
-    def placement(self, graph: Graph) -> dict[Node, Device]:
-        bound = (PARAMETER, READ, ASSIGN)
-        return {
-            node: self.any()
-            if node.op not in bound and node.op.name != "to_device"
-            else node.attrs["variable"].device
-            if node.op is ASSIGN
-            else node.outputs[0].device
-            for node in graph.nodes
-        }
-
-
-def crossings(graph: Graph, where: Mapping[Node, Device]) -> Counter[Any]:
-    """Return what has to be sent: node, number of its result, and destination."""
-
-    def made(value: Value) -> Value:
-        while value.node.op.name == "to_device":
-            value = next(value.node.values)
-        return value
-
-    needed = {(made(x), where[node]) for node in graph.nodes if node.op.name != "to_device" for x in node.values}
-    needed |= {(made(x), x.device) for x in graph.outputs}
-    return Counter(
-        (value.node, value.index, device)
-        for value, device in needed
-        if value.node.op not in SOURCES and device is not where[value.node]
-    )
-
-
-def sends(made: Partitioned) -> Counter[Any]:
-    return Counter(
-        (part.origins[x.node], x.index, node.attrs["edge"].target)
-        for part in made.parts
-        for node in part.graph.nodes
-        if node.op is SEND
-        for x in node.values
-    )
-
-
-@given(st.data())
-def test_random_graphs_in_random_parts_stay_the_same(data: st.DataObject) -> None:
-    spread = Spread(data)
-    passes = data.draw(st.sampled_from([(), ("prune", "fuse", "prune")]), label="passes")
-    graph = optimize(spread.graph, passes)
-    expected = run(graph, *spread.arrays)
-    log = list(spread.program.log)
-    for _ in range(3):
-        where = spread.placement(graph)
-        made = partition(graph, where, {})
-        verify_parts(made)
-        assert sends(made) == crossings(graph, where)
-        assert_same_run(spread, made, expected, log)
-
-
-@given(st.data())
-def test_random_graphs_stay_the_same_where_work_is_done_again(data: st.DataObject) -> None:
-    spread = Spread(data)
-    graph = spread.graph
-    expected = run(graph, *spread.arrays)
-    log = list(spread.program.log)
-    where = spread.placement(graph)
-    for byte in (0.0, 0.1, 1e9):
-        made = partition(graph, where, {}, Costs(byte, **{name: spread.rng.random() * 9 for name in OPS}))
-        verify_parts(made)
-        assert set(sends(made).values()) <= {1}
-        assert sends(made).keys() <= crossings(graph, where).keys()
-        assert_same_run(spread, made, expected, log)
-
-
-def assert_same_run(spread: Spread, made: Partitioned, expected: list[np.ndarray], log: list[bytes]) -> None:
-    spread.program.log.clear()
-    found = run_parts(made, *spread.arrays, turns=spread.rng)
-    assert [bits(x) for x in found] == [bits(x) for x in expected]
-    assert spread.program.log == log

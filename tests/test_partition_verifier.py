@@ -14,7 +14,7 @@ from eagerflow.capture.graph import PARAMETER, READ, RECV, SEND, Graph, Node
 from eagerflow.capture.partition import Edge, Part, Partitioned, partition, verify_parts
 from eagerflow.ops import Spec
 from graphs import OPS, Builder
-from test_partition import D0, D1, D2, placed
+from partitions import D0, D1, D2, placed
 
 THREE = Spec((3,), "float64")
 
@@ -107,7 +107,7 @@ def test_nodes_on_other_devices_are_found() -> None:
 def test_graphs_inside_that_are_on_other_devices_are_found() -> None:
     made = cut()
     fused = made.parts[1].graph.nodes[3]
-    fused.attrs["graph"].nodes[1].outputs[0].device = D0  # type: ignore[misc]
+    fused.attrs["graph"].nodes[1].outputs[0].device = D0
     expect(made, "in a fused node", "is on cpu:0, and the part on cpu:1")
 
 

@@ -48,7 +48,7 @@ NARROW0, NARROW1 = numbered(NARROW, 0), numbered(NARROW, 1)
 
 
 @pytest.fixture(autouse=True)
-def devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def several_devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give three devices on the host, and two of a kind with few kernels."""
     monkeypatch.setitem(registry._kinds, "narrow", NARROW)
     ef.config.set_logical_devices("cpu", 3)
@@ -412,6 +412,16 @@ def test_branches_spread_and_small_graphs_stay() -> None:
     assert placed(graph, by=costs(Link(1.0, math.inf))).devices == [CPU0]
 
 
+@pytest.mark.parametrize(("seconds", "number"), [(1.0, 1), (5.0, 2)])
+def test_another_device_has_to_be_worth_it(seconds: float, number: int) -> None:
+    b = Builder()
+    x = b.parameter((4,))
+    long, short = b.op("tanh", x), b.op("exp", x)
+    profile = {long.node: 100.0, short.node: seconds}  # side by side 1 % or 5 % faster
+    p = placed(b.graph(long, short), by=costs(Link(0.0, math.inf), profile=profile))
+    assert len(p.devices) == number
+
+
 def test_near_ties_go_home() -> None:
     b = Builder()
     x = b.parameter((100, 100))
@@ -431,6 +441,18 @@ def test_results_come_home() -> None:
     simulation = simulate(b.graph(y), {x.node: CPU0, y.node: CPU0}, costs(FAR))
     assert simulation.makespan == pytest.approx(simulation.busy[CPU0] + FAR.seconds(80_000))
     assert p.makespan == pytest.approx(simulation.makespan)
+
+
+def test_constants_are_where_they_are_used() -> None:
+    b = Builder()
+    x, constant, returned = b.parameter((4,)), b.constant(np.ones(4)), b.constant(np.zeros(4))
+    y = ask(b.op("multiply", b.op("add", x, constant), returned), "cpu:1")
+    for value in x, y, y.node.inputs[0]:
+        value.device = CPU1
+    p = placed(b.graph(y, returned), by=costs(FAR))
+    assert (p.where[constant.node], p.where[returned.node]) == (CPU1, CPU0)
+    assert p.memory[CPU1] == 5 * 32
+    assert decision(p, constant).why == "each device has it"
 
 
 def test_a_profile_changes_the_placement() -> None:

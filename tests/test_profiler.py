@@ -30,7 +30,8 @@ from eagerflow.capture.view import view_of_parts
 from eagerflow.core import Spec, registry
 from eagerflow.devices import CPU0, numbered
 from eagerflow.profiler import document
-from page_graphs import FIRST, SECOND, TwoDevices
+from kernels_off import kernels_off
+from page_graphs import FIRST, SECOND, Step, TwoDevices
 
 NEEDED = {"M": {"args"}, "X": {"ts", "dur", "cat"}, "s": {"ts", "id", "cat"}, "t": {"ts", "id", "cat"},
           "f": {"ts", "id", "cat", "bp"}}  # fmt: skip
@@ -546,3 +547,22 @@ def test_a_profile_of_several_devices(tmp_path: Path) -> None:
     assert {node["device"] for node in told["nodes"]} == {"cpu:0", "cpu:1"}
     assert {name for name, *_ in told["slices"]} == {"cpu:0", "cpu:1"}
     assert [plan["device"] for plan in told["plans"]] == ["cpu:0", "cpu:1"]
+
+
+def test_a_group_without_a_kernel_took_what_its_operations_took() -> None:
+    step = Step()
+    with kernels_off():
+        plan = Plan(step.graph, {})
+    times = plan.profile([np.ones((32, 64), "float32")])
+    assert [node.op.name for node in times if node.op.name in ("tanh", "multiply", "add")][:3] == [
+        "tanh",
+        "multiply",
+        "add",
+    ]
+    profile = Profile("step", times)
+    seconds = profile.by_node(step.graph)
+    inner = [
+        t for node, t in times.items() if node.line.startswith(("model.py:8", "model.py:9")) or node.op.name == "add"
+    ]
+    assert len(inner) == 3 and seconds[step.group] == pytest.approx(sum(inner))
+    assert sum(seconds.values()) == pytest.approx(profile.total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eagerflow.capture import timeline
@@ -14,7 +14,6 @@ from eagerflow.capture.graph import ASSIGN, Graph
 from eagerflow.capture.options import USUAL, Options
 from eagerflow.capture.partition import Partitioned
 from eagerflow.capture.plan import Plan
-from eagerflow.core.dims import evaluate
 from eagerflow.core.tensor import alias
 from eagerflow.errors import CancelledError, StepTimeoutError
 
@@ -55,7 +54,7 @@ class Executor:
             for part, plan in zip(partitioned.parts, plans, strict=True)
         ]
         lengths = {name: length for plan in plans for name, length in plan.lengths.items()}
-        self._ways = {edge.number: _way(edge, lengths) for edge in partitioned.edges}
+        self._ways = {edge.number: Way.of(edge, lengths) for edge in partitioned.edges}
         self._generators = partitioned.graph.draws
         self._outputs = len(partitioned.graph.outputs)
         self._here = len(self._parts) == 1 and not self._ways and options.timeout is None
@@ -102,30 +101,36 @@ class Executor:
             raise
         return step.taken()
 
-    def submit(self, arrays: Sequence[Any]) -> Future[list[Any]]:
+    def submit(self, arrays: Sequence[Any], pack: Callable[[list[Any]], Any] = list) -> Future[Any]:
         """Start a run, and return at once.
 
         Parameters
         ----------
         arrays : sequence
             As for `run`. They are read while the run goes on: nobody may write to them before its end.
+        pack : callable, optional
+            Makes what the future gives of the list of arrays.
 
         Returns
         -------
         concurrent.futures.Future
-            Of the list of arrays. Its ``cancel`` stops a run that has begun, too.
+            Of what `pack` makes. Its ``cancel`` stops a run that has begun, too.
         """
-        future = future_type()(self._name)
+        future = future_type()(self._name, pack)
         if not self._parts:
-            future.set_result([])
+            future.set_result(pack([]))
         limit = self.options.timeout
         timer = None if limit is None else threading.Timer(limit, self._expire, (future,))
         future.step = step = self._step(arrays, lambda step: _deliver(future, timer))
         if timer is not None:
             timer.daemon = True
             timer.start()
-        launch(step.tasks())
-        made: Future[list[Any]] = future
+        try:
+            launch(step.tasks())
+        except BaseException:  # an interrupt
+            future.cancel()
+            raise
+        made: Future[Any] = future
         return made
 
     def _step(self, arrays: Sequence[Any], finished: Any, record: timeline.Timeline | None = None) -> Step:
@@ -133,7 +138,7 @@ class Executor:
         record = record or timeline.current
         return Step(self._parts, self._ways, arrays, self._draws(), self._outputs, options.atomic, finished, record)
 
-    def _draws(self) -> dict[int, tuple[int, int]]:
+    def _draws(self) -> dict[int, tuple[Any, int]]:
         """Take what a run draws from each generator, for all parts."""
         return {id(generator): generator.take(count) for generator, count in self._generators}
 
@@ -190,8 +195,3 @@ def _deliver(future: Any, timer: threading.Timer | None) -> None:
 
 def _assigned(graph: Graph) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(node.attrs["variable"] for node in graph.nodes if node.op is ASSIGN))
-
-
-def _way(edge: Any, lengths: Mapping[str, int]) -> Way:
-    nbytes = 0 if edge.spec is None else int(evaluate(edge.spec, lengths).nbytes)
-    return Way(edge, nbytes, edge.spec is None or (edge.source.on_host and edge.target.on_host))

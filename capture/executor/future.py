@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,15 +17,16 @@ def future_type() -> Any:
     class Cancelled(CancelledError, futures.CancelledError):
         """A run that was cancelled, for those who look for either error."""
 
-    class Future(futures.Future[list[Any]]):
+    class Future(futures.Future[Any]):
         """What a run will have given, which can be cancelled after it has begun, too.
 
         It is done when all parts of the run have ended.
         """
 
-        def __init__(self, name: str) -> None:
+        def __init__(self, name: str, pack: Callable[[list[Any]], Any]) -> None:
             super().__init__()
             self.name = name
+            self.pack = pack  # makes of the arrays what the function returns
             self.step: Any = None  # None when the run is over
 
         def cancel(self) -> bool:
@@ -39,7 +41,7 @@ def future_type() -> Any:
             """Tell whether the run is not over."""
             return not self.done()
 
-        def result(self, timeout: float | None = None) -> list[Any]:
+        def result(self, timeout: float | None = None) -> Any:
             """Return what the run gave, once it is over."""
             try:
                 return super().result(timeout)
@@ -63,6 +65,6 @@ def future_type() -> Any:
             elif error is not None:
                 self.set_exception(error)
             else:
-                self.set_result(step.results)
+                self.set_result(self.pack(step.results))
 
     return Future

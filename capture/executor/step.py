@@ -16,6 +16,7 @@ from eagerflow.capture.executor import channel
 from eagerflow.capture.executor.rendezvous import Rendezvous, Stopped
 from eagerflow.capture.executor.worker import Worker, abandon
 from eagerflow.capture.plan import Plan
+from eagerflow.core.dims import evaluate
 from eagerflow.core.tensor import alias
 from eagerflow.devices import Device, transfer
 from eagerflow.errors import CaptureError
@@ -58,11 +59,28 @@ class Way:
         Size of a value; 0 of a dummy.
     shared : bool
         Whether both devices see one memory, so that the array itself goes.
+    flies : bool
+        Whether the kind of both devices copies by itself while either goes on (``start_copy``, ``finish_copy``).
+    aside : bool
+        Whether another thread carries it, so that the sender goes on.
     """
 
     edge: Any
     nbytes: int
     shared: bool
+    flies: bool
+    aside: bool
+
+    @classmethod
+    def of(cls, edge: Any, lengths: Mapping[str, int]) -> Way:
+        """Return the way of an edge, for concrete lengths."""
+        source, target = edge.source, edge.target
+        nbytes = 0 if edge.spec is None else int(evaluate(edge.spec, lengths).nbytes)
+        shared = edge.spec is None or (source.on_host and target.on_host)
+        queued = hasattr(source.kind, "start_copy")  # what is on its way to the host has to wait for the device
+        flies = not shared and source.kind is target.kind and queued
+        aside = not shared and not flies and (nbytes >= channel.LARGE or queued)
+        return cls(edge, nbytes, shared, flies, aside)
 
 
 class Step:
@@ -105,7 +123,7 @@ class Step:
         parts: Sequence[Ready],
         ways: Mapping[int, Way],
         arrays: Sequence[Any],
-        draws: Mapping[int, tuple[int, int]],
+        draws: Mapping[int, tuple[Any, int]],
         count: int,
         atomic: bool,
         finished: Callable[[Step], object],
@@ -136,7 +154,7 @@ class Step:
     def send(self, number: int, array: Any) -> None:
         """Send a value along an edge; None along one that only says that something is done."""
         way = self._ways[number]
-        if not way.shared and way.nbytes >= channel.LARGE:
+        if way.aside:
             if self.error is not None:
                 raise Stopped
             with self._lock:
@@ -149,12 +167,17 @@ class Step:
 
     def receive(self, number: int) -> Any:
         """Return what is sent along an edge, once it is there."""
-        return self._rendezvous.take(number)
+        arrived = self._rendezvous.take(number)
+        way = self._ways[number]
+        return way.edge.target.kind.finish_copy(arrived) if way.flies else arrived
 
     def _carry(self, way: Way, array: Any) -> None:
         edge = way.edge
         start = time.perf_counter()
-        arrived = array if way.shared else transfer(array, edge.source, edge.target)
+        if way.flies:
+            arrived = edge.source.kind.start_copy(array, edge.target.index)
+        else:
+            arrived = array if way.shared else transfer(array, edge.source, edge.target)
         if self._record is not None:
             self._record.transfer(edge, self.number, way.nbytes, start, time.perf_counter())
         self._rendezvous.put(edge.number, arrived)

@@ -4,14 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 from eagerflow.capture.graph import Graph
+from eagerflow.capture.kernels import cuda
 from eagerflow.capture.kernels.kernel import Kernel, available, batched, compile
 from eagerflow.devices import Device
 
-__all__ = ["COMPILERS", "Kernel", "available", "batched", "compile", "compile_for"]
+__all__ = ["COMPILERS", "Kernel", "available", "batched", "compile", "compile_for", "fusable"]
 
 # Per name of a device kind what compiles a fused group for it: something with ``call(*inputs)``, which gives a tuple
 # of new arrays, and ``source``; or None.
-COMPILERS: dict[str, Callable[[Graph], Any]] = {}
+COMPILERS: dict[str, Callable[[Graph], Any]] = {"cuda": cuda.compile}
+
+
+def fusable(device: Device) -> bool:
+    """Tell whether groups of operations on a device become kernels, if what compiles them is installed."""
+    return device.on_host or device.kind.name in COMPILERS
 
 
 def compile_for(device: Device, graph: Graph) -> Any:

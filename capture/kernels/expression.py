@@ -13,10 +13,13 @@ import numpy as np
 from eagerflow.capture.graph import Node, Value
 from eagerflow.capture.kernels.scalar_math import BOOLEAN, REAL, SAME
 from eagerflow.core.dims import Symbolic
+from eagerflow.core.spec import Spec
 
 DTYPES = frozenset(np.dtype(name) for name in (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
 ))  # fmt: skip
+# Of 16 bits: computed in float32 on devices other than the host, where NumPy's own are left alone.
+SHORT = frozenset(("float16", "bfloat16"))
 CONSTANTS = {"inf": math.inf, "nan": math.nan, "pi": math.pi, "e": math.e}
 BOOL = np.dtype(bool)
 
@@ -63,6 +66,8 @@ class Text:
 
 def fits(node: Node, kind: str) -> bool:
     """Tell whether kernels can compute a node: its dtypes, and what it computes of an element."""
+    if not node.outputs[0].device.on_host:
+        node = widened(node)
     values = [*node.values, *node.outputs]
     if any(value.dtype not in DTYPES for value in values):
         return False
@@ -85,6 +90,25 @@ def fits(node: Node, kind: str) -> bool:
 
 
 _fitting: dict[Any, bool] = {}
+
+
+def widened(node: Node) -> Node:
+    """Return a node as it is computed for numbers of 16 bits: the same of float32, to be rounded once; or itself."""
+    strong = {x.dtype for x in node.values}
+    short = [x.dtype for x in (*node.values, *node.outputs) if x.dtype.name in SHORT]
+    if not short:
+        return node
+
+    def wide(x: Value) -> tuple[Spec, Any]:
+        return Spec(x.shape, np.dtype(np.float32) if x.dtype.name in SHORT else x.dtype), x.device
+
+    def item(x: Any) -> Any:
+        if isinstance(x, Value):
+            return Node(x.node.op, (), {}, [wide(x)]).outputs[0]
+        # Beside short numbers only, a Python number is rounded to what they are.
+        return float(np.asarray(x).astype(short[0])) if type(x) is float and strong == {short[0]} else x
+
+    return Node(node.op, [item(x) for x in node.inputs], node.attrs, [wide(x) for x in node.outputs])
 
 
 class Writer:

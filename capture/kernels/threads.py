@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from eagerflow.devices import cores, logical_devices
+from eagerflow.devices import logical_devices
+from eagerflow.devices.cpu import cores
 from eagerflow.errors import ArgumentError
 
 _chosen: int | None = None

@@ -87,6 +87,7 @@ function ofScope(it) {
   return [
     heading(it, `scope of ${counted(sum.nodes, "node")}`, it.label),
     foldButton(it),
+    placed && devicesOf(it).length ? rows([["Device", deviceText(it)]]) : null,
     costs(sum, null),
     part("Memory", rows([["Results", bytesText(sum.made), exact(sum.made)]])),
     part(it.children.length > list.length ? `The largest ${list.length} of ${it.children.length} inside` : "Inside", el("ol", { class: "ranking" }, list.map((child) =>
@@ -110,7 +111,7 @@ function ofNode(it) {
     node.line ? el("pre", { class: "line", title: "your line" }, node.line) : null,
     rows([
       ["Op", node.op],
-      node.device !== null && ["Device", deviceText(node)],
+      node.device !== null && ["Device", deviceText(it)],
       node.scope && ["Scope", node.scope],
       ["Node", `${node.number}${known(node.step) ? `, step ${node.step}` : ""}`],
       node.results.length && ["Returned as", node.results.map((index) => `result ${index}`).join(", ")],
@@ -126,9 +127,9 @@ function ofNode(it) {
   ];
 }
 
-/** The devices of a node, each with its colour if there are several in the graph. */
-const deviceText = (node) =>
-  placesOf(node).map((name) => el("span", { class: "device", style: `--c: ${deviceColour([name])}` }, placed ? el("i") : null, name));
+/** The devices of an item, each with its colour if there are several in the graph. */
+const deviceText = (it) =>
+  devicesOf(it).map((name) => el("span", { class: "device", style: `--c: ${deviceColour([name])}` }, placed ? el("i") : null, name));
 
 function outputRows(node, output, index) {
   const lives = node.places?.[index] ?? [];

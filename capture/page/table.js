@@ -8,7 +8,7 @@ const COLUMNS = [
   ["FLOPs", (n) => numeric(n.flops), (n) => short(n.flops), true],
   ["Bytes", (n) => numeric(n.bytes), (n) => bytesText(n.bytes), true],
   ...(profiled ? [["Time", (n) => n.time ?? -1, (n) => timeText(n.time), true], ["Share", (n) => n.time ?? -1, (n) => (known(n.time) ? percent(n.time, root.sum.time) : "–"), true]] : []),
-  ...(placed ? [["Device", (n) => n.device ?? "", (n) => deviceText(n)]] : []),
+  ...(placed ? [["Device", (n) => n.device ?? "", (n) => deviceText(n.item)]] : []),
   ["Scope", (n) => n.scope, (n) => n.scope],
   ["Line", (n) => n.line, (n) => n.line],
 ];

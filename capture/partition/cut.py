@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
 import numpy as np
@@ -24,6 +24,9 @@ from eagerflow.core.spec import Spec
 from eagerflow.devices import CPU0, Device, transfer
 from eagerflow.errors import ArgumentError
 
+if TYPE_CHECKING:
+    from eagerflow.capture.placement import Costs
+
 _CAST = ops.registry()["cast"]
 _NARROW = np.dtype(ml_dtypes.bfloat16)
 
@@ -32,7 +35,7 @@ def partition(
     graph: Graph,
     where: Mapping[Node, Device],
     lengths: dict[str, int],
-    costs: Any = None,
+    costs: Costs | None = None,
     compress: str | None = None,
 ) -> Partitioned:
     """Cut a graph into one part per device.

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from eagerflow.capture.graph import CALLBACK, CONSTANT, FUSED, Graph, Node, Special, Value
-from eagerflow.core.tensor import Tensor, wrap
+from eagerflow.core.tensor import Tensor, convert, wrap
 from eagerflow.devices import Device, transfer
 
 
@@ -20,7 +20,7 @@ def attributes_on(node: Node, device: Device) -> Mapping[str, Any]:
         return {**node.attrs, "graph": graph_on(body, device)}
     if node.op is CALLBACK:
         homes = [value.device for value in node.values]
-        if all(home is device for home in homes):
+        if not node.outputs and all(home is device for home in homes):
             return node.attrs
         return {**node.attrs, "function": at_home(node.attrs["function"], homes, device)}
     if not isinstance(node.op, Special) and node.op.moves:
@@ -51,6 +51,6 @@ def at_home(function: Callable[..., Sequence[Tensor]], homes: Sequence[Device], 
     @wraps(function)
     def called(*tensors: Tensor) -> list[Tensor]:
         given = [wrap(transfer(x._held, device, home), home) for x, home in zip(tensors, homes, strict=True)]
-        return [wrap(transfer(x._held, x._device, device), device) for x in function(*given)]
+        return [wrap(transfer(x._held, x._device, device), device) for x in map(convert, function(*given))]
 
     return called

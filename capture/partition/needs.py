@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 from eagerflow import ops
 from eagerflow.capture.graph import CONSTANT, FUSED, LENGTH, PARAMETER, Graph, Node, Special, Value
 from eagerflow.core.spec import Spec
 from eagerflow.devices import Device
+
+if TYPE_CHECKING:
+    from eagerflow.capture.placement import Costs
 
 _TO_DEVICE = ops.registry()["to_device"]
 _SOURCES = (CONSTANT, LENGTH)
@@ -26,9 +29,10 @@ class Needs:
         Per node where it runs.
     """
 
-    def __init__(self, graph: Graph, where: Mapping[Node, Device], costs: Any = None, compress: bool = False) -> None:
+    def __init__(
+        self, graph: Graph, where: Mapping[Node, Device], costs: Costs | None = None, compress: bool = False
+    ) -> None:
         self.graph = graph
-        self.costs = costs
         self.compress = compress
         bound = (PARAMETER, *_SOURCES)
         self.at = {node: node.outputs[0].device if node.op in bound else where[node] for node in graph.nodes}
@@ -41,7 +45,7 @@ class Needs:
         self._follow()
         self._needed = self._wanted()
         if costs is not None:
-            self._repeat()
+            self._repeat(costs)
             self._needed = self._wanted()
         for node in graph.nodes:
             if self.stays(node):
@@ -159,16 +163,16 @@ class Needs:
         needed = (item for item in self._before(node) if item is not other)
         return any(self._behind[item] >> bit & 1 for item in needed)
 
-    def _repeat(self) -> None:
+    def _repeat(self, costs: Costs) -> None:
         """Find nodes whose results are cheaper to compute again than to send."""
         awaited = {other for node in self.graph.nodes for other in self._waits[node]}
         for node in self.graph.nodes:
             if node not in awaited and not self._waits[node] and _steady(node):
                 for device in dict.fromkeys(d for value in node.outputs for d in self.targets(value)):
-                    if self._cheaper(node, device):
+                    if self._cheaper(node, device, costs):
                         self._again.setdefault(node, set()).add(device)
 
-    def _cheaper(self, node: Node, device: Device) -> bool:
+    def _cheaper(self, node: Node, device: Device, costs: Costs) -> bool:
         home = self.at[node]
         if home.kind is not device.kind:
             return False
@@ -176,14 +180,14 @@ class Needs:
             there = self.at[value.node] is device or device in self._needed[value]
             if not there and value.node.op not in _SOURCES:
                 return False
-        sizes = [self._bytes(value) for value in node.outputs if device in self._needed[value]]
-        price = sum(self.costs.transfer(size, home, device) for size in sizes)
-        return bool(self.costs.seconds(node, device) < price)
-
-    def _bytes(self, value: Value) -> int:
-        """Return the bytes that travel."""
-        size: int = self.costs.nbytes(value)
-        return size * 2 // value.dtype.itemsize if self.compress and narrows(value.spec) else size
+        price = 0.0
+        for value in node.outputs:
+            if device in self._needed[value]:
+                size = costs.nbytes(value)
+                if self.compress and narrows(value.spec):
+                    size = size * 2 // value.dtype.itemsize
+                price += costs.transfer(size, home, device)
+        return costs.seconds(node, device) < price
 
 
 def narrows(spec: Spec) -> bool:

@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from eagerflow.capture.graph import FUSED, PARAMETER, Graph, Node, Rewriter, Value
+from eagerflow.capture.kernels import fusable
 from eagerflow.capture.kernels.space import BROADCASTS, Space, extent, full_shape, kind, long, unit_cost
 from eagerflow.core.dims import Symbolic
 
@@ -119,7 +120,7 @@ class _Clusters:
         self.before[i] = 0
         for needed in _needed(node):
             self.before[i] |= self.before[self.cluster[needed]] | 1 << self.cluster[needed]
-        if self.kinds.setdefault(node, kind(node)) is None or not _on_host(node):
+        if self.kinds.setdefault(node, kind(node)) is None or not fusable(node.outputs[0].device):
             return
         space = self._fitted([node])
         if space is not None:
@@ -192,11 +193,6 @@ def full_shape_of(node: Node) -> tuple[int, ...]:
     """Return the shape of the largest that a node reads or makes, with the lengths seen for symbolic ones."""
     sides = max((x.shape for x in (*node.values, *node.outputs)), key=len, default=())
     return tuple([side.hint if isinstance(side, Symbolic) else side for side in sides])
-
-
-def _on_host(node: Node) -> bool:
-    """Tell whether NumPy computes a node: kernels are made for its arrays."""
-    return node.outputs[0].device.on_host
 
 
 def _needed(node: Node) -> list[Node]:

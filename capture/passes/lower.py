@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from eagerflow.capture.graph import CONSTANT, PARAMETER, Graph, Node, Rewriter, Value
-from eagerflow.capture.kernels import available
+from eagerflow.capture.kernels import available, fusable
 from eagerflow.capture.kernels.space import REDUCTIONS, Space, kind
 from eagerflow.capture.tracing.trace import Trace
+from eagerflow.devices import Device
 
 _DTYPES = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
@@ -26,9 +27,10 @@ def run(graph: Graph) -> Graph:
     -------
     Graph
         The same, with the nodes that `lower` of an op makes in place of it, if they become one kernel. Without Numba
-        there are no such kernels, and the graph is as it was.
+        there are no such kernels on the host.
     """
-    if not available():
+    devices = {x.device for node in graph.nodes for x in node.outputs}
+    if not any(_compiled(device) for device in devices):
         return graph
     rewriter = Rewriter(graph)
     for node in graph.nodes:
@@ -44,7 +46,7 @@ def _lowered(node: Node) -> Graph | None:
     """Return what a node is made of, or None if it stays as it is."""
     if node.op.lower is None or node.op.name in REDUCTIONS or node.control or node.effects != "none":
         return None
-    if not all(x.device.on_host for x in (*node.values, *node.outputs)):
+    if not all(_compiled(x.device) for x in (*node.values, *node.outputs)):
         return None
     if any(x.dtype.kind not in "biu" and x.dtype not in _DTYPES for x in (*node.values, *node.outputs)):
         return None
@@ -55,6 +57,11 @@ def _lowered(node: Node) -> Graph | None:
         made = node.op.lower(*inputs, **node.attrs)
         body = trace.graph(made if isinstance(made, tuple) else (made,))
     return body if _fits(body) and _same(body.outputs, node.outputs) else None
+
+
+def _compiled(device: Device) -> bool:
+    """Tell whether there are kernels for groups on a device."""
+    return available() if device.on_host else fusable(device)
 
 
 def _same(made: tuple[Value, ...], wanted: tuple[Value, ...]) -> bool:

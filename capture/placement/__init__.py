@@ -4,8 +4,8 @@ Costs say what nodes and transfers take, constraints what the program asks for; 
 """
 
 from eagerflow.capture.placement.costs import Costs
-from eagerflow.capture.placement.placement import Decision, Placement
+from eagerflow.capture.placement.placement import Candidate, Decision, Placement
 from eagerflow.capture.placement.placer import candidates, place
 from eagerflow.capture.placement.simulate import Simulation, simulate
 
-__all__ = ["Costs", "Decision", "Placement", "Simulation", "candidates", "place", "simulate"]
+__all__ = ["Candidate", "Costs", "Decision", "Placement", "Simulation", "candidates", "place", "simulate"]

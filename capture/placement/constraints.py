@@ -38,6 +38,11 @@ class Constraint:
 def constraints(graph: Graph, among: Sequence[Device], costs: Costs) -> dict[Node, Constraint]:
     """Return where each node of a graph may be.
 
+    Arguments, reads and assignments of Variables and copies to devices are where their data is. A request with a name
+    binds everything else, and nodes of one group go to one device, of those that the names among them admit. What
+    computes the next value of a Variable from its value stays with it, Python functions run on ``cpu:0``, if nothing
+    else is asked for.
+
     Parameters
     ----------
     graph : Graph
@@ -97,7 +102,10 @@ def _alone(node: Node, update: Node | None, among: tuple[Device, ...], costs: Co
     if op.moves:
         return _with_kernel(node, (node.attrs["device"],), f"copy to {node.attrs['device']}", costs)
     if request is not None and _names(request):
-        return _with_kernel(node, _fitting(request, node), _asked(request), costs)
+        fitting = _fitting(request, node)
+        if request.soft and not any(costs.seconds(node, device) < math.inf for device in fitting):
+            return _with_kernel(node, among, f"{_asked(request)} (no kernel there: another device)", costs)
+        return _with_kernel(node, fitting, _asked(request), costs)
     if update is not None:
         home = update.attrs["variable"].device
         if costs.seconds(node, home) < math.inf:

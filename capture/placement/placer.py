@@ -118,7 +118,7 @@ def place(graph: Graph, devices: Sequence[Device], lengths: dict[str, int], cost
     choices, memory = Choices(model, rules), Memory(model)
     alone = [_single(model, choices, device) for device in devices]
     single = {device: model.run(where) for device, where in zip(devices, alone, strict=True)}
-    where = _best(model, choices, memory, alone)
+    where = _with_constants(model, _best(model, choices, memory, alone))
     return _explained(model, rules, choices, memory, where, single)
 
 
@@ -161,6 +161,18 @@ def _best(model: Model, choices: Choices, memory: Memory, alone: Sequence[list[i
     return min(near, key=order)[2]
 
 
+def _with_constants(model: Model, where: list[int]) -> list[int]:
+    """Return a placement with what every device has for itself where it is used first; at home where it is returned."""
+    returned = {value.node for value in model.graph.outputs}
+    seen: set[Node] = set()
+    for i, node in enumerate(model.graph.nodes):
+        for source in [value.node for value in node.values if everywhere(value.node)]:
+            if source not in returned and source not in seen:
+                seen.add(source)
+                where[model.position[source]] = where[i]
+    return where
+
+
 def _exhausted(model: Model, memory: Memory, failure: Exhausted) -> PlacementError:
     node = model.graph.nodes[failure.node]
     nbytes = sum([memory.bytes[value] for value in node.outputs])
@@ -193,7 +205,7 @@ def _explained(
     decisions = []
     for i, node in enumerate(nodes):
         found = []
-        for d in choices.allowed[i]:
+        for d in [where[i]] if everywhere(node) else choices.allowed[i]:
             waits = [(p, wire[where[p]][d]) for p, wire in model.edges[i]]
             kernel = model.seconds[i][d]
             end = max([free[d], *[finish[p] + seconds for p, seconds in waits]]) + kernel if i in turn else 0.0

@@ -76,7 +76,7 @@ class Plan:
     def _written(self, timed: bool = False) -> Writer:
         return Writer(self.graph, self.steps, self.outputs, self.lives, self.lengths, timed)
 
-    def run(self, arrays: Sequence[Any], draws: Mapping[int, tuple[int, int]] | None = None, step: Any = None) -> Any:
+    def run(self, arrays: Sequence[Any], draws: Mapping[int, tuple[Any, int]] | None = None, step: Any = None) -> Any:
         """Run the plan.
 
         Parameters
@@ -106,7 +106,7 @@ class Plan:
             pool.append(workspace)
 
     def run_timed(
-        self, arrays: Sequence[Any], draws: Mapping[int, tuple[int, int]] | None = None, step: Any = None
+        self, arrays: Sequence[Any], draws: Mapping[int, tuple[Any, int]] | None = None, step: Any = None
     ) -> tuple[list[Any], list[float], list[float]]:
         """Run the plan as `run` does, with a clock at every step.
 

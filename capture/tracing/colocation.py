@@ -53,5 +53,5 @@ def colocate_with(x: Any) -> Iterator[None]:
     if asked is None:
         # While a function is captured a node learns with whom it goes; afterwards it stays as it is.
         asked = node.request = Request(DeviceName(), None, where, group=object())
-    with request(Request(asked.name, asked.device, where, asked.group, asked.wanted)):
+    with request(Request(asked.name, asked.device, where, asked.group, asked.wanted, asked.soft)):
         yield

@@ -280,6 +280,8 @@ class Trace(Level):
     def callback(self, op: Any, inputs: Iterable[Tensor], attrs: Any, specs: Iterable[Spec]) -> list[Symbol]:
         """Add a node that calls Python, in order with everything else that has effects."""
         values = [self.value(x) for x in inputs]
+        # Python gets Tensors that are where eager code would have them.
+        attrs = {**attrs, "_homes": tuple([value.device for value in values])}
         node = self.add(op, values, attrs, [(spec, current()) for spec in specs], self._order.before_callback())
         self._order.called(node)
         self._state.clear()  # it may assign to Variables

@@ -21,7 +21,7 @@ from eagerflow.core.explain import explain, two_devices
 from eagerflow.core.extension import fast
 from eagerflow.core.op import Op
 from eagerflow.core.record import Joint, Record, Recorder, attach
-from eagerflow.core.tensor import Tensor, _new
+from eagerflow.core.tensor import Tensor, _new, landed
 from eagerflow.devices import CPU0, Device, asked
 from eagerflow.devices.device import _current
 
@@ -258,7 +258,7 @@ def _elsewhere(op: Op, device: Device, *arrays: Any) -> Any:
             data = op.kernel_for(device)(*arrays)
     except Exception as error:
         raise explain(op, arrays, {}, error) from error
-    return _asarray(data) if device.kind.array_type is _ndarray else data
+    return landed(data, device)
 
 
 def operand(op: Op, x: Any, y: Any) -> Any:

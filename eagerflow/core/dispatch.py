@@ -19,7 +19,7 @@ from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.explain import explain, two_devices, user_line
 from eagerflow.core.pullback import output
 from eagerflow.core.record import attach
-from eagerflow.core.tensor import Tensor, convert, lend, wrap
+from eagerflow.core.tensor import Tensor, convert, landed, lend, wrap
 from eagerflow.core.traced import innermost
 from eagerflow.devices import CPU0, Device, asked, current, requested
 from eagerflow.errors import DTypeError
@@ -199,8 +199,8 @@ def run(op: Op, inputs: Any, attrs: dict[str, Any]) -> Any:
         return _finish_many(op, inputs, arrays, attrs, data, device, mask)
     if op.moves:
         device = attrs["device"]
-    if type(data) is not np.ndarray and device.kind.array_type is np.ndarray:
-        data = np.asarray(data)
+    if type(data) is not np.ndarray:
+        data = np.asarray(data) if device.on_host else landed(data, device)
     result = wrap(data, device)
     if mask:
         parents = tuple([x._rec if type(x) is Tensor else None for x in inputs])
@@ -232,8 +232,10 @@ def saved(op: Op, arrays: list[Any], data: Any, mask: int) -> tuple[Any, ...]:
 def _finish_many(
     op: Op, inputs: Any, arrays: list[Any], attrs: dict[str, Any], data: Any, device: Device, mask: int
 ) -> tuple[Tensor, ...]:
-    if device.kind.array_type is np.ndarray:
+    if device.on_host:
         data = [np.asarray(item) for item in data]
+    else:
+        data = [landed(item, device) for item in data]
     results = tuple([wrap(item, device) for item in data])
     if mask:
         parents = tuple([x._rec if type(x) is Tensor else None for x in inputs])

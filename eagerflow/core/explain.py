@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # The floors, wherever their links lead.
 _FLOORS = tuple({os.path.realpath(os.path.join(_HOME, name)) + os.sep for name in ("", "ops", "devices", "capture")})
-_BETWEEN = ("optree.", "contextlib")
+_BETWEEN = ("optree.", "contextlib", "threading")
 
 
 def user_line() -> str:

@@ -27,7 +27,8 @@ def try_sample(op: Op, kernel: Callable[..., Any], kind: Kind) -> None:
         sample = op.sample(Draw(seed))
         try:
             with kind.activate(0):
-                kernel(*[kind.from_host(x, 0) if isinstance(x, np.ndarray) else x for x in sample.inputs], **sample.attrs)
+                inputs = [kind.from_host(x, 0) if isinstance(x, np.ndarray) else x for x in sample.inputs]
+                kernel(*inputs, **sample.attrs)
         except DeviceError:
             raise
         except Exception:
@@ -54,6 +55,7 @@ class HostFallback:
         self.kind = kind
 
     def __call__(self, *arrays: Any, **attrs: Any) -> Any:
+        """Run the kernel of the kind, or the host's."""
         if self.kernel is not None:
             try:
                 return self.kernel(*arrays, **attrs)

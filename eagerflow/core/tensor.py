@@ -158,6 +158,13 @@ def wrap(data: Any, device: Device, record: Record | None = None) -> Tensor:
     return tensor
 
 
+def landed(data: Any, device: Device) -> Any:
+    """Return what a kernel gave as an array: where arrays have no axes NumPy and its subclasses give numbers."""
+    if device.kind.array_type is np.ndarray:
+        return np.asarray(data)
+    return device.kind.from_host(np.asarray(data), device.index) if isinstance(data, np.generic) else data
+
+
 def zeros_like(value: Any) -> Tensor:
     """Return zeros in the shape, in the dtype and on the device of a Tensor, or of the value that a record is of."""
     return filled(0, value.shape, value.dtype, value.device)

@@ -10,7 +10,7 @@ from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.record import Record, Recorder, active, leaf, recorders
 from eagerflow.core.tensor import Tensor, convert, is_exclusive, wrap
 from eagerflow.core.traced import Traced, capturing
-from eagerflow.devices import Device
+from eagerflow.devices import Device, asked, requested, staying
 from eagerflow.errors import DeviceError, DTypeError, ShapeError
 
 
@@ -175,7 +175,10 @@ class Variable(ArrayMethods):
         capture = capturing.get()
         if capture is not None:
             given = self._fit(value, f"assign_{ufunc[:3]}", capture)
-            return capture.assign(self, capture.read(self) + given if ufunc == "add" else capture.read(self) - given)
+            with staying(self.device):
+                return capture.assign(
+                    self, capture.read(self) + given if ufunc == "add" else capture.read(self) - given
+                )
         data = self._accept(value, f"assign_{ufunc[:3]}")
         current = self._value
         function = getattr(current._device.kind.namespace, ufunc)
@@ -212,6 +215,8 @@ class Variable(ArrayMethods):
             tensor = convert(given, None, mine._device)
         else:
             tensor = value if isinstance(value, Tensor) else convert(value, None, mine._device)
+        if tensor.device is not mine._device and asked.count and requested.get() is not None:
+            tensor = tensor.to(mine._device)  # as other inputs in a block that asks for a device are
         if tensor.device is not mine._device:
             raise DeviceError(f"{name} is on {mine._device}, got a value on {tensor.device}; use value.to(device)")
         if tensor.shape != mine.shape and (what == "assign" or tensor.shape != ()):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, broadcast, convert, implements, is_inexact
+from eagerflow.core.dispatch import EXTENSION
 from eagerflow.core.explain import user_line
 from eagerflow.errors import DTypeError
 from eagerflow.ops.arrays.conversion import astype
@@ -54,6 +55,15 @@ _ldexp = Op(
     "ldexp", "ldexp", inputs="x y", infer=_ldexp_rule, sample=_sample_ldexp,
     vjp=(lambda g, y: _ldexp(g, y), None), linear="x", fusion="elementwise",
 )  # fmt: skip
+
+
+def _ldexp_on_cuda(x: Any, y: Any) -> Any:
+    import cupy
+
+    return cupy.ldexp(x if x.dtype.num < EXTENSION else x.astype(np.float32), y)  # as NumPy has it
+
+
+_ldexp.register_kernel("cuda", _ldexp_on_cuda)
 
 
 @implements(np.ldexp)
@@ -206,7 +216,7 @@ def _unpacked_rule(x: Spec, *, axis: int, count: int | None, bitorder: str) -> S
 
 def _pack(xp: Any, x: Any, *, axis: int, bitorder: str) -> Any:
     if xp is np:
-        return np.packbits(x, axis, bitorder)
+        return np.packbits(x, axis, bitorder)  # type: ignore[call-overload]
     bits = xp.moveaxis(x != 0, axis, -1)
     missing = -bits.shape[-1] % 8
     if missing:
@@ -217,7 +227,7 @@ def _pack(xp: Any, x: Any, *, axis: int, bitorder: str) -> Any:
 
 def _unpack(xp: Any, x: Any, *, axis: int, count: int | None, bitorder: str) -> Any:
     if xp is np:
-        return np.unpackbits(x, axis, count, bitorder)
+        return np.unpackbits(x, axis, count, bitorder)  # type: ignore[call-overload]
     bits = xp.moveaxis(x, axis, -1)[..., None] >> _places(xp, bitorder) & np.uint8(1)
     bits = bits.reshape((*bits.shape[:-2], bits.shape[-2] * 8))
     if count is not None:

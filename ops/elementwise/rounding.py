@@ -110,7 +110,7 @@ around = round
 
 def _share(xp: Any, g: Any, x: Any, y: Any) -> Any:
     # Chosen, not multiplied by zero: g may be infinite, as in sqrt(maximum(x, 0)).
-    return xp.where(xp.greater(x, y), g, xp.where(xp.equal(x, y), 0.5 * g, 0))
+    return xp.where(xp.greater(x, y), g, xp.where(xp.equal(x, y), g * g.dtype.type(0.5), 0))
 
 
 def _sample_share(draw: Draw) -> Sample:

@@ -16,7 +16,7 @@ from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, become,
 from eagerflow.core.callers import attributed
 from eagerflow.core.explain import explain, two_devices, user_line
 from eagerflow.core.record import attach
-from eagerflow.devices import CPU0
+from eagerflow.devices import CPU0, asked, requested, staying
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.checked import captured
 from eagerflow.ops.cupy_functions import add_at
@@ -370,11 +370,16 @@ def assign(self: Tensor, index: Any, value: Any) -> None:
 
     In place where nothing else sees the old one.
     """
+    wish = requested.get() if asked.count else None
+    if wish is not None and wish.device is not self.device:
+        with staying(self.device):
+            return assign(self, index, value)
     template, arrays = split_index(index, self.device, "setitem")
     value = _read_value(self, value)
     operands = (self, value, *arrays)
     # Only when all is concrete: other interpreters see the op.
     ready = self._device is CPU0 and all(x is not self and type(x) in _CONCRETE for x in operands[1:])
+    ready = ready and not (asked.count and any(type(x) is Tensor and x._device is not CPU0 for x in operands))
     if not (ready and is_exclusive(self)):
         become(self, _setitem(self, _beside(self, value), *arrays, index=template))
         return

@@ -157,10 +157,12 @@ def _matmul_on_cuda(x: Any, y: Any) -> Any:
     import cupy
 
     if x.ndim > 2 and y.ndim == 2 and x.size:
-        return cupy.matmul(x.reshape((-1, x.shape[-1])), y).reshape((*x.shape[:-1], y.shape[-1]))
-    if max(x.ndim, y.ndim) > 2 and (is_low(x.dtype) or is_low(y.dtype)):
+        return _matmul_on_cuda(x.reshape((-1, x.shape[-1])), y).reshape((*x.shape[:-1], y.shape[-1]))
+    if is_low(x.dtype) or is_low(y.dtype):
         dtype = np.result_type(x.dtype, y.dtype)
-        return cupy.matmul(x.astype(np.float32), y.astype(np.float32)).astype(dtype)
+        if max(x.ndim, y.ndim) > 2:
+            x, y = x.astype(np.float32), y.astype(np.float32)
+        return cupy.matmul(x, y).astype(dtype, copy=False)
     return cupy.matmul(x, y)
 
 

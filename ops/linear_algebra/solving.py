@@ -264,7 +264,8 @@ def _pinv_kernel(xp: Any, x: Any, rcond: Any, *, hermitian: bool) -> Any:
     else:
         share = rcond[..., 0, 0]
         x = xp.broadcast_to(x, np.broadcast_shapes(share.shape, x.shape[:-2]) + x.shape[-2:])
-    return xp.linalg.pinv(x, share, hermitian=True) if hermitian else xp.linalg.pinv(x, share)
+    # For others than NumPy Hermitian matrices are matrices like all.
+    return xp.linalg.pinv(x, share, hermitian=True) if hermitian and xp is np else xp.linalg.pinv(x, share)
 
 
 def _chain(a: Tensor, b: Tensor, c: Tensor) -> Tensor:

@@ -36,6 +36,26 @@ typedef Wrapping<unsigned char, unsigned> uint8;
 typedef Wrapping<unsigned short, unsigned> uint16;
 typedef Wrapping<unsigned, unsigned> uint32;
 typedef Wrapping<unsigned long long, unsigned long long> uint64;
+// Of 16 bits: stored and read; computed with as float32.
+struct float16 {
+    unsigned short bits;
+    float16() = default;
+    __device__ explicit float16(float x) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x)); }
+    __device__ operator float() const {
+        float x;
+        asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+        return x;
+    }
+};
+struct bfloat16 {
+    unsigned short bits;
+    bfloat16() = default;
+    __device__ explicit bfloat16(float x) {
+        const unsigned all = __float_as_uint(x);
+        bits = x != x ? 0x7fc0 : (all + 0x7fff + (all >> 16 & 1)) >> 16;
+    }
+    __device__ operator float() const { return __uint_as_float(unsigned(bits) << 16); }
+};
 typedef float float32;
 typedef double float64;
 const bool True = true, False = false;

@@ -9,7 +9,9 @@ import numpy as np
 
 from eagerflow.capture.graph import Graph
 from eagerflow.capture.kernels.cuda.launch import Launch, finishing, launch
-from eagerflow.capture.kernels.cuda.source import Argument, Source
+from eagerflow.capture.kernels.cuda.reductions import accumulated
+from eagerflow.capture.kernels.cuda.scope import Argument
+from eagerflow.capture.kernels.cuda.source import Source
 from eagerflow.capture.kernels.expression import NotFusible
 from eagerflow.capture.kernels.kernel import scheduled
 
@@ -20,24 +22,36 @@ OPTIONS = ("--std=c++17", "--fmad=false")
 class CudaKernel:
     """A compiled group for certain shapes.
 
+    Parameters
+    ----------
+    source : Source
+        The text, and what it is called with.
+
     Attributes
     ----------
     source : str
         What NVRTC compiles.
-    may_overwrite : tuple of frozenset
-        For each output the positions of inputs whose memory it may be given: none.
     """
 
     def __init__(self, source: Source) -> None:
         self.source = source.text
-        self.may_overwrite: tuple[frozenset[int], ...] = (frozenset(),) * len(source.graph.outputs)
-        self._names = [source.name, *([f"{source.name}_finish"] if source.finish else [])]
-        self._arguments = (source.arguments, source.finish)
-        self._outputs = [(x.shape, x.dtype) for x in source.graph.outputs]
         size = launch(source)
-        self._launches = (size, finishing(source))
-        self._sizes = sizes(source, size)
-        self._workspace = workspace(source, size)
+        self._outputs = [(x.shape, x.dtype) for x in source.graph.outputs]
+        beside = workspace(source, size)
+        self._workspace = [(length, dtype) for _, length, dtype in beside]
+        given, made = len(source.graph.inputs), len(source.graph.outputs)
+        places = {f"a{i}": i for i in range(given)} | {f"o{i}": given + i for i in range(made)}
+        places |= {name: given + made + i for i, (name, _, _) in enumerate(beside)}
+        lengths = sizes(source, size)
+        kernels = [(source.name, size, source.arguments)]
+        if source.finish:
+            kernels.append((f"{source.name}_finish", finishing(source), source.finish))
+        self._names = tuple([name for name, _, _ in kernels])
+        # Per launch the blocks, the threads of each, and the arguments: numbers, and places among the arrays.
+        self._launches = [
+            ((size.across, size.down), (size.threads,), [_fixed(item, lengths, places) for item in arguments])
+            for _, size, arguments in kernels
+        ]
 
     def call(self, *inputs: Any) -> tuple[Any, ...]:
         """Compute the group on the current device, in the current stream.
@@ -54,36 +68,25 @@ class CudaKernel:
         """
         import cupy
 
-        functions = _compiled(self.source, tuple(self._names), cupy.cuda.runtime.getDevice())
-        given = [cupy.ascontiguousarray(x) for x in inputs]
+        functions = _compiled(cupy, self.source, self._names, cupy.cuda.Device().id)
         made = [cupy.empty(shape, dtype) for shape, dtype in self._outputs]
-        extra = {name: cupy.empty(length, dtype) for name, length, dtype in self._workspace}
-        for function, size, arguments in zip(functions, self._launches, self._arguments, strict=False):
-            function((size.across, size.down), (size.threads,), self._bound(arguments, given, made, extra))
+        arrays = [cupy.ascontiguousarray(x) for x in inputs]
+        arrays += [*made, *[cupy.empty(length, dtype) for length, dtype in self._workspace]]
+        for function, (blocks, threads, arguments) in zip(functions, self._launches, strict=True):
+            function(blocks, threads, [arrays[x] if type(x) is int else x for x in arguments])
         return tuple(made)
 
-    def _bound(self, arguments: list[Argument], given: list[Any], made: list[Any], extra: dict[str, Any]) -> list[Any]:
-        """Return what a kernel is called with."""
-        found: list[Any] = []
-        for item in arguments:
-            if item.role == "size":
-                found.append((np.int32 if item.type == "int" else np.int64)(self._sizes[item.name]))
-            elif item.role == "number":
-                found.append(np.float64(item.item))
-            elif item.role == "input":
-                found.append(given[item.item])
-            elif item.role == "output":
-                found.append(made[item.item])
-            else:
-                found.append(extra[item.name])
-        return found
+
+def _fixed(item: Argument, lengths: dict[str, int], places: dict[str, int]) -> Any:
+    """Return an argument that is the same in all calls, or the place of an array."""
+    if item.role == "size":
+        return (np.int32 if item.type == "int" else np.int64)(lengths[item.name])
+    return np.float64(item.item) if item.role == "number" else places[item.name]
 
 
 @cache
-def _compiled(text: str, names: tuple[str, ...], device: int) -> list[Any]:
+def _compiled(cupy: Any, text: str, names: tuple[str, ...], device: int) -> list[Any]:
     """Return compiled kernels; groups that differ in lengths and numbers only have the same ones."""
-    import cupy
-
     module = cupy.RawModule(code=text, options=OPTIONS)
     return [module.get_function(name) for name in names]
 
@@ -118,7 +121,7 @@ def sizes(source: Source, size: Launch) -> dict[str, int]:
     """Return the sizes that kernels take, by name."""
     found = {"rows": source.schedule.rows, "columns": source.schedule.columns, "team": size.team}
     found |= {"slots": size.slots(source.form), "blocks": size.blocks}
-    for i, (step, count) in enumerate(source.periods):
+    for i, (step, count) in enumerate(source.scope.periods):
         found |= {f"step{i}": step, f"count{i}": count}
     return found
 
@@ -132,5 +135,5 @@ def workspace(source: Source, size: Launch) -> list[tuple[str, int, np.dtype[Any
             found.append((item.name, size.teams * columns, item.item))
         elif item.role == "partial":
             length = size.slots(source.form) * columns if source.is_column(item.item) else size.blocks
-            found.append((item.name, length, item.item.outputs[0].dtype))
+            found.append((item.name, length, accumulated(item.item)))
     return found
