@@ -109,7 +109,7 @@ class CUDA(Kind):
                     raise
                 raise DTypeError(
                     f"CuPy {self.namespace.__version__} has no arrays of {array.dtype}; convert with "
-                    "x.astype(ef.float16) before moving (bfloat16 needs CuPy 14 or newer)"
+                    "x.astype(ef.float16) or, with CuPy 14 or newer, ef.bfloat16 before moving"
                 ) from error
 
     def to_host(self, array: Any) -> np.ndarray:

@@ -116,7 +116,26 @@ def _here(parsed: DeviceName, name: str) -> Device:
 
 
 def numbered(kind: Kind, index: int) -> Device:
-    """Return the device of a kind and a number."""
+    """Return the device of a kind and a number, whether it is here or not.
+
+    Parameters
+    ----------
+    kind : Kind
+        The kind.
+    index : int
+        Its number.
+
+    Returns
+    -------
+    Device
+        The one object that stands for the device.
+
+    Examples
+    --------
+    >>> import eagerflow as ef
+    >>> ef.devices.numbered(ef.devices.kinds()["cpu"], 3)
+    cpu:3
+    """
     return _interned(kind, index)
 
 

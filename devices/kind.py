@@ -116,6 +116,9 @@ class Kind:
     def synchronize(self, index: int) -> None:
         """Wait until the work given to device `index` is done."""
 
+    def limit_memory(self, index: int, limit: int | None) -> None:
+        """Hold arrays of device `index` to so many bytes, where the library can; None takes the limit back."""
+
     def rates(self, index: int) -> Rates:
         """Return how fast device `index` is taken to be until `eagerflow.devices.calibrate` has measured it."""
         return Rates(contraction=4e10, arithmetic=2e9, bandwidth=8e9, launch=5e-6)

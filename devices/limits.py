@@ -12,6 +12,8 @@ _limits: dict[Device, int] = {}
 def set_memory_limit(device: str | Device, limit: int | None) -> None:
     """Set how much memory of a device captured functions are placed on.
 
+    Libraries that can hold their own arrays to a limit, as CuPy can, are told as well.
+
     Parameters
     ----------
     device : str or Device
@@ -41,6 +43,7 @@ def set_memory_limit(device: str | Device, limit: int | None) -> None:
         raise ArgumentError(f"set_memory_limit: expected a positive number of bytes or None, got {limit!r}")
     else:
         _limits[found] = limit
+    found.kind.limit_memory(found.index, limit)
     registry.changed()
 
 

@@ -184,7 +184,7 @@ def functions(text: str) -> dict[str, Callable[..., None]]:
     with tempfile.TemporaryDirectory() as folder:
         path, made = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
         path.write_text("\n".join((BEFORE, text[:end], *entries, text[end:])))
-        command = [compiler(), "-std=c++17", "-O1", "-w", "-ffp-contract=off", "-shared", "-fPIC"]
+        command = [compiler() or "", "-std=c++17", "-O1", "-w", "-ffp-contract=off", "-shared", "-fPIC"]
         done = subprocess.run([*command, path, "-o", made], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         library = ctypes.CDLL(str(made), mode=os.RTLD_LOCAL)

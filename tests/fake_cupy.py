@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
+import importlib.util
 import inspect
 import re
 import sys
@@ -557,11 +558,10 @@ def _module(real: Any, special: Any) -> tuple[Module, Module]:
     made._core = core
     made.get_default_memory_pool = lambda: pool
     made.__version__ = "0"
-    import scipy.special
-
+    host = importlib.import_module("scipy.special") if importlib.util.find_spec("scipy") else types.SimpleNamespace()
     beside = Module("cupyx", types.SimpleNamespace())
     beside.scipy = Module("cupyx.scipy", types.SimpleNamespace())
-    beside.scipy.special = Module("cupyx.scipy.special", scipy.special, special)
+    beside.scipy.special = Module("cupyx.scipy.special", host, special)
     return made, beside
 
 

@@ -141,6 +141,38 @@ def test_dtypes_that_cupy_lacks_are_refused_with_a_remedy(cupy: Any, monkeypatch
         x.to("cuda:0")
 
 
+def test_reading_a_value_waits_for_its_stream_alone(cupy: Any) -> None:
+    x = ef.asarray([1.0, 2.0], device="cuda:1") * 2.0
+    log.clear()
+    fake_cupy.synchronized.clear()
+    assert x.numpy().tolist() == [2.0, 4.0]
+    assert fake_cupy.synchronized == ["get"]
+    assert not log
+
+
+def test_a_captured_function_over_two_gpus_copies_from_one_to_the_other(cupy: Any) -> None:
+    first = ef.Variable(ef.asarray(np.ones((3, 3)), device="cuda:0"))
+    second = ef.Variable(ef.asarray(np.full((3, 3), 2.0), device="cuda:1"))
+
+    @ef.function
+    def two_layers(x: Any) -> Any:
+        with ef.device("cuda:0"):
+            hidden = x @ first
+        with ef.device("cuda:1"):
+            return hidden @ second
+
+    x = ef.asarray(np.ones((2, 3)), device="cuda:0")
+    for _ in range(2):
+        log.clear()
+        fake_cupy.synchronized.clear()
+        y = two_layers(x)
+        assert [entry[:3] for entry in log if entry[0] == "copy"] == [("copy", 0, 1)]
+        assert not waits()
+        assert not fake_cupy.synchronized
+        assert repr(y.device) == "cuda:1"
+        np.testing.assert_array_equal(y.numpy(), np.full((2, 3), 18.0))
+
+
 # --- memory and settings --------------------------------------------------------------------------
 
 

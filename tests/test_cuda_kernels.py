@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ import fake_cupy
 import kinds  # noqa: F401 - the devices far:0 and far:1
 import nvrtc
 from eagerflow import nn
+from eagerflow.capture import kernels
 from eagerflow.capture.graph import FUSED, Graph, Value
 from eagerflow.capture.interpreter import run_graph
 from eagerflow.capture.kernels import cuda
@@ -29,7 +31,7 @@ from eagerflow.capture.kernels.expression import DTYPES, SHORT
 from eagerflow.capture.kernels.scalar_math import SCALAR_FUNCTIONS
 from eagerflow.capture.kernels.space import kind
 from eagerflow.capture.passes import fuse
-from eagerflow.core import Draw
+from eagerflow.core import Draw, Op
 from eagerflow.devices import CPU0
 from test_fusion import Build, adam, close, layer_norm, layer_norm_gradient, numbers, programs, run_fused, same, softmax
 from test_scalar_forms import SCALAR, check, flat
@@ -77,11 +79,19 @@ def single_ops() -> dict[tuple[str, str], tuple[Graph, Source, list[Any], dict[s
                     made = getattr(b, name)(*given, **sample.attrs)
                 except TypeError:  # there is no such function of this dtype
                     continue
+                graph = elsewhere(b.graph(made))
                 if (name, str(dtype)) not in found and made.shape and kind(made.node) == "elementwise":
-                    graph = b.graph(made)
                     source = source_of(graph, f"kernel{len(found)}")
                     found[name, str(dtype)] = graph, source, inputs, sample.attrs
     return found
+
+
+def elsewhere(graph: Graph) -> Graph:
+    """Move a graph off the host, where numbers of 16 bits are left to NumPy."""
+    for node in graph.nodes:
+        for x in node.outputs:
+            x.device = ef.devices.find("far:0")
+    return graph
 
 
 def _of(x: Any, dtype: np.dtype[Any]) -> Any:
@@ -116,10 +126,29 @@ def test_every_scalar_form_gives_what_kernels_give() -> None:
     for (name, _), (_, source, inputs, attrs) in cases.items():
         arrays = [x for x in inputs if isinstance(x, np.ndarray)]
         (got,) = host.run(source, arrays)
-        check(SCALAR[name], got.reshape(-1), [flat(x, got.shape) for x in inputs], attrs)
+        if got.dtype == np.float16:  # functions of the shortest integers
+            rounded_once(SCALAR[name], got, inputs, attrs)
+        else:
+            check(SCALAR[name], got.reshape(-1), [flat(x, got.shape) for x in inputs], attrs)
 
 
 # Numbers of 16 bits.
+
+
+def rounded_once(op: Op, got: Any, inputs: list[Any], attrs: dict[str, Any]) -> None:
+    """Compare a result of 16 bits with what the op's kernel gives in float64."""
+    shorts = {x.dtype for x in inputs if isinstance(x, np.ndarray) and x.dtype.name in SHORT}
+    eps = float(ml_dtypes.finfo(got.dtype).eps) if got.dtype.name in SHORT else 1e-6
+    wide = []
+    for x in inputs:
+        if isinstance(x, np.ndarray):
+            wide.append(x.astype(np.float64) if x.dtype.name in (*SHORT, "bool", "int8", "uint8") else x)
+        else:
+            wide.append(float(np.asarray(x).astype(*shorts)) if type(x) is float and shorts else x)
+    with np.errstate(all="ignore"):
+        exact = np.asarray(op.kernel_for(CPU0)(*wide, **attrs)).astype(np.float64)
+        exact = exact.astype(got.dtype).astype(np.float64)
+    np.testing.assert_allclose(got.astype(np.float64), exact, rtol=eps, atol=eps * 1e-3, err_msg=op.name)
 
 
 @cache
@@ -141,14 +170,6 @@ def short_ops(name: str) -> dict[str, tuple[Graph, Source, list[Any], dict[str, 
     return found
 
 
-def elsewhere(graph: Graph) -> Graph:
-    """Move a graph off the host, where numbers of 16 bits are left to NumPy."""
-    for node in graph.nodes:
-        for x in node.outputs:
-            x.device = ef.devices.find("far:0")
-    return graph
-
-
 @for_gpus
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_numbers_of_16_bits_compile_for_gpus(architecture: str) -> None:
@@ -160,26 +181,19 @@ def test_numbers_of_16_bits_compile_for_gpus(architecture: str) -> None:
 @on_host
 @pytest.mark.parametrize("name", sorted(SHORT))
 def test_numbers_of_16_bits_are_rounded_once(name: str) -> None:
-    cases, dtype = short_ops(name), np.dtype(name)
+    cases = short_ops(name)
     host = cuda_on_host.Program([source for _, source, _, _ in cases.values()])
-    eps = float(ml_dtypes.finfo(dtype).eps)
     for called, (_, source, inputs, attrs) in cases.items():
         (got,) = host.run(source, [x for x in inputs if isinstance(x, np.ndarray)])
-        with np.errstate(all="ignore"):
-            wide = [
-                x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype == dtype
-                else float(np.asarray(x).astype(dtype)) if type(x) is float else x
-                for x in inputs
-            ]  # fmt: skip
-            exact = np.asarray(SCALAR[called].kernel_for(CPU0)(*wide, **attrs)).astype(np.float64)
-        np.testing.assert_allclose(got.astype(np.float64), exact, rtol=eps, atol=eps * 1e-3, err_msg=called)
+        rounded_once(SCALAR[called], got, inputs, attrs)
 
 
 @on_host
 @pytest.mark.parametrize("name", sorted(SHORT))
 def test_reductions_of_16_bits_go_on_in_float32(name: str) -> None:
     graphs = []
-    for axis in ((1,), (0,), (0, 1)):
+    axes: tuple[tuple[int, ...], ...] = ((1,), (0,), (0, 1))
+    for axis in axes:
         b = Build()
         x = b.multiply(b.input((60, 70), np.dtype(name)), b.input((70,), np.dtype(name)))
         graphs.append(
@@ -189,12 +203,53 @@ def test_reductions_of_16_bits_go_on_in_float32(name: str) -> None:
     product = (arrays[0].astype(np.float32) * arrays[1].astype(np.float32)).astype(name).astype(np.float64)
     host = Host(graphs)
     eps = float(ml_dtypes.finfo(np.dtype(name)).eps)
-    for graph, axis in zip(graphs, (1, 0, None), strict=True):
+    for graph, axis in zip(graphs, axes, strict=True):
         source = host.sources[graph]
         assert source is not None
-        for got, function in zip(host.program.run(source, arrays), (np.sum, np.max, np.mean), strict=True):
+        exact = [product.sum(axis), product.max(axis), product.mean(axis)]
+        for got, wanted in zip(host.program.run(source, arrays), exact, strict=True):
             assert got.dtype == name
-            np.testing.assert_allclose(got.astype(np.float64), function(product, axis=axis), rtol=eps)
+            np.testing.assert_allclose(got.astype(np.float64), wanted, rtol=eps)
+
+
+@on_host
+@pytest.mark.parametrize("name", sorted(SHORT))
+def test_float32_is_rounded_to_16_bits(name: str) -> None:
+    bits = np.random.default_rng(0).integers(0, 1 << 32, 20_000, np.uint32)
+    all_short = np.arange(1 << 16, dtype=np.uint16).view(np.dtype(name))
+    short = all_short.astype(np.float32)
+    with np.errstate(all="ignore"):
+        between = (short[:-1] + short[1:]) / 2  # where the even one is taken
+        x = np.concatenate([bits.view(np.float32), short, between, np.nextafter(between, np.float32(0))])
+        wanted = x.astype(name)
+    b = Build()
+    graph = elsewhere(b.graph(b.cast(b.input(x.shape), dtype=np.dtype(name))))
+    host = Host([graph])
+    source = host.sources[graph]
+    assert source is not None
+    (got,) = host.program.run(source, [x])
+    np.testing.assert_array_equal(got.astype(np.float64), wanted.astype(np.float64))
+    b = Build()
+    back = elsewhere(b.graph(b.cast(b.input(short.shape, np.dtype(name)), dtype=np.dtype(np.float32))))
+    host = Host([back])
+    source = host.sources[back]
+    assert source is not None
+    np.testing.assert_array_equal(host.program.run(source, [all_short])[0], short)
+
+
+def test_groups_of_16_bits_are_for_other_devices_than_the_host() -> None:
+    for device, groups in (("cpu:0", 0), ("far:0", 0), ("cuda:0", 1)):
+        with fake_cupy.pretended() if device == "cuda:0" else nullcontext():
+            b = Build()
+            x = b.input((4, 40), np.dtype("float16"))
+            graph = b.graph(b.exp(b.add(x, x)))
+            for node in graph.nodes:
+                node.outputs[0].device = ef.devices.find(device)
+            made = groups_of(fuse.run(graph))
+            assert len(made) == groups
+            for group in made:
+                assert written(group) is not None
+                assert kernels.compile(group) is None
 
 
 # Random programs, under launches of all sorts. Sums of small integers are exact in whatever order.

@@ -44,6 +44,8 @@ WAITING = {
 @settings(max_examples=4)
 def test_every_op_has_a_kernel_over_cupy(name: str, seed: int) -> None:
     op = OPS[name]
+    if name in HOST_ONLY and CUPY is None:
+        pytest.skip("what CuPy does not have is known where it is installed")
     sample = op.sample(Draw(seed))
     moving = differentiable(op, sample)
     if not any(isinstance(x, np.ndarray) for x in sample.inputs):

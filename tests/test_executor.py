@@ -368,7 +368,7 @@ def test_large_arrays_travel_aside_between_devices_without_a_common_memory() -> 
         patch.setattr(type(far.kind), "to_host", lambda self, array: fail(array))
         with pytest.raises(MemoryError, match="full") as caught:
             executor.run([np.ones(1 << 14)])
-    assert "far:0 to cpu:0" in caught.value.__notes__[0]
+    assert "far:0 to cpu:0" in caught.value.__notes__[0] and "program.py:2" in caught.value.__notes__[0]
     assert (executor.run([np.zeros(1 << 14)])[0] == 1).all()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import eagerflow as ef
 import kinds  # noqa: F401 - registers the kind 'far'
+import strict  # noqa: F401 - registers the kind 'strict'
 from kernels_off import kernels_off
 from programs import Program, programs
 from test_programs import Rounds, compare, flat
@@ -36,13 +37,16 @@ def without_kernels() -> Iterator[None]:
         yield
 
 
-def spread(program: Program, data: st.DataObject) -> Program:
+CPUS = ("cpu:0", "cpu:1", "cpu:2", "cpu:3", "cpu")
+
+
+def spread(program: Program, data: st.DataObject, devices: Sequence[str] = CPUS) -> Program:
     """Return the program with each statement in a block of its own, on devices that are drawn."""
     lines = []
     for line in program.source.splitlines():
         statement = line.startswith("    ") and not line.strip().startswith("return")
         if statement:
-            name = data.draw(st.sampled_from(["cpu:0", "cpu:1", "cpu:2", "cpu:3", "cpu"]))
+            name = data.draw(st.sampled_from(devices))
             lines += [f"    with ef.device({name!r}):", f"    {line}"]
         else:
             lines.append(line)
@@ -68,6 +72,12 @@ def bounded(seconds: float, function: Any) -> None:
         raise failed[0]
 
 
+def home(function: Callable[..., Any]) -> Callable[..., list[Any]]:
+    """Return the results of a function on the first device."""
+    call = flat(function)
+    return lambda *arrays: [x.to("cpu:0") if isinstance(x, ef.Tensor) else x for x in call(*arrays)]
+
+
 def check(program: Program, there: Program, **options: Any) -> None:
     """Compare a program on one device with itself on several, eagerly and captured."""
     function, variables = program.make()
@@ -75,9 +85,9 @@ def check(program: Program, there: Program, **options: Any) -> None:
     expected = Rounds(program, variables, lengths).run(flat(function))
     again, variables = there.make()
     rounds = Rounds(there, variables, lengths)
-    compare(program, rounds.run(flat(again)), expected, "eagerly")
+    compare(program, rounds.run(home(again)), expected, "eagerly")
     captured = ef.function(again, **options)
-    compare(program, rounds.run(flat(captured)), expected, "captured")
+    compare(program, rounds.run(home(captured)), expected, "captured")
 
 
 @drawn
@@ -91,6 +101,13 @@ def test_programs(without_kernels: None, program: Program, data: st.DataObject) 
 @given(program=programs(most=12, tape=False), data=st.data())
 def test_programs_with_compiled_kernels(program: Program, data: st.DataObject) -> None:
     there = spread(program, data)
+    bounded(120, lambda: check(program, there))
+
+
+@drawn
+@given(program=programs(most=20, tape=False), data=st.data())
+def test_programs_on_devices_of_several_kinds(without_kernels: None, program: Program, data: st.DataObject) -> None:
+    there = spread(program, data, ["cpu:0", "cpu:1", "strict:0", "strict:1", "far:1"])
     bounded(120, lambda: check(program, there))
 
 
@@ -201,10 +218,10 @@ def test_a_function_notices_that_there_are_other_devices() -> None:
 
 def test_soft_placement_takes_another_device_where_there_is_no_kernel() -> None:
     def f(x: ef.Tensor) -> ef.Tensor:
-        with ef.device("far:0"):
+        with ef.device("strict:0"):
             return ef.special.j0(ef.tanh(x))
 
-    with pytest.raises(ef.errors.PlacementError, match="j0 has no kernel on far:0, asked for at test_many"):
+    with pytest.raises(ef.errors.PlacementError, match="j0 has no kernel on strict:0, asked for at test_many"):
         ef.function(f)(X)
     ef.config.set_soft_placement(True)
     try:

@@ -89,6 +89,23 @@ def test_what_is_measured_is_used_and_kept(apart: Path, three: None, monkeypatch
     assert ef.devices.rates("cpu:0") == devices[0].kind.rates(0)
 
 
+def test_what_takes_long_is_said(
+    apart: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ef.devices.calibrate(["cpu:0", "far:0"], keep=False)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(calibration, "PATIENCE", -1.0)
+    ef.devices.calibrate(["cpu:0", "far:0"], keep=False)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "calibrating: cpu:0",
+        "calibrating: far:0",
+        "calibrating: cpu:0 to far:0",
+        "calibrating: far:0 to cpu:0",
+    ]
+
+
 def test_a_calibration_that_is_not_to_be_kept_leaves_no_file(apart: Path) -> None:
     found = ef.devices.calibrate(["cpu:0"], keep=False)
     assert ef.devices.rates("cpu:0") is found.rates[ef.devices.CPU0]
@@ -152,7 +169,7 @@ class Poor(Kind):
 
     name = "poor"
     array_type = type("PoorArray", (np.ndarray,), {})
-    namespace = type("Nothing", (), {"add": staticmethod(np.add)})()  # type: ignore[assignment]
+    namespace = type("Nothing", (), {"add": staticmethod(np.add)})()
 
     def count(self) -> int:
         return 2
@@ -164,6 +181,12 @@ class Poor(Kind):
 
     def to_host(self, array: Any) -> np.ndarray:
         return np.array(array, subok=False)
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int | None]] = []
+
+    def limit_memory(self, index: int, limit: int | None) -> None:
+        self.told.append((index, limit))
 
 
 @pytest.fixture
@@ -198,6 +221,7 @@ def test_memory_limits(poor: Poor) -> None:
         assert ef.devices.generation() > before
         ef.config.set_memory_limit(name, None)
         assert ef.devices.memory_limit(name) == default
+    assert poor.told == [(1, 1000), (1, None)]
     for wrong in (0, -1, 2.5, True, "1 GB"):
         with pytest.raises(ef.errors.ArgumentError, match="positive number of bytes"):
             ef.config.set_memory_limit("cpu:0", wrong)

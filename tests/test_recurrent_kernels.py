@@ -36,9 +36,8 @@ def test_a_layer_and_its_gradient(dtype: str, rtol: float, steps: int, batch: in
     np.testing.assert_allclose(value, expected, rtol=rtol * 10, atol=rtol)
     for mine, theirs in zip(gradients, expected_gradients, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=rtol, atol=rtol)
-    calls = [
-        s.call for s in captured.concrete_functions[0]._executable.program().plans[0].steps if s.node.op.name.startswith("lstm")
-    ]
+    (plan,) = captured.concrete_functions[0]._executable.program().plans
+    calls = [s.call for s in plan.steps if s.node.op.name.startswith("lstm")]
     assert len(calls) == 2 and all(call.__module__.endswith("recurrent") for call in calls)
 
 

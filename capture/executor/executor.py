@@ -10,7 +10,7 @@ from eagerflow.capture import timeline
 from eagerflow.capture.executor.future import future_type
 from eagerflow.capture.executor.step import Ready, Step, Way, note, numbers
 from eagerflow.capture.executor.worker import launch
-from eagerflow.capture.graph import ASSIGN, Graph
+from eagerflow.capture.graph import ASSIGN, SEND, Graph
 from eagerflow.capture.options import USUAL, Options
 from eagerflow.capture.partition import Partitioned
 from eagerflow.capture.plan import Plan
@@ -54,7 +54,10 @@ class Executor:
             for part, plan in zip(partitioned.parts, plans, strict=True)
         ]
         lengths = {name: length for plan in plans for name, length in plan.lengths.items()}
-        self._ways = {edge.number: Way.of(edge, lengths) for edge in partitioned.edges}
+        lines = {
+            node.attrs["edge"]: node.line for part in partitioned.parts for node in part.graph.nodes if node.op is SEND
+        }
+        self._ways = {edge.number: Way.of(edge, lines.get(edge, ""), lengths) for edge in partitioned.edges}
         self._generators = partitioned.graph.draws
         self._outputs = len(partitioned.graph.outputs)
         self._here = len(self._parts) == 1 and not self._ways and options.timeout is None

@@ -55,6 +55,8 @@ class Way:
     ----------
     edge : Edge
         The edge.
+    line : str
+        The user's line that made what goes.
     nbytes : int
         Size of a value; 0 of a dummy.
     shared : bool
@@ -66,13 +68,14 @@ class Way:
     """
 
     edge: Any
+    line: str
     nbytes: int
     shared: bool
     flies: bool
     aside: bool
 
     @classmethod
-    def of(cls, edge: Any, lengths: Mapping[str, int]) -> Way:
+    def of(cls, edge: Any, line: str, lengths: Mapping[str, int]) -> Way:
         """Return the way of an edge, for concrete lengths."""
         source, target = edge.source, edge.target
         nbytes = 0 if edge.spec is None else int(evaluate(edge.spec, lengths).nbytes)
@@ -80,7 +83,7 @@ class Way:
         queued = hasattr(source.kind, "start_copy")  # what is on its way to the host has to wait for the device
         flies = not shared and source.kind is target.kind and queued
         aside = not shared and not flies and (nbytes >= channel.LARGE or queued)
-        return cls(edge, nbytes, shared, flies, aside)
+        return cls(edge, line, nbytes, shared, flies, aside)
 
 
 class Step:
@@ -189,7 +192,8 @@ class Step:
         except Stopped:
             pass
         except BaseException as error:
-            error.add_note(f"while {way.edge.name} went from {way.edge.source} to {way.edge.target}")
+            edge, line = way.edge, way.line or "an unknown line"
+            error.add_note(f"while {edge.name} went from {edge.source} to {edge.target}\n  it was captured at {line}")
             self.stop(error)
         finally:
             self._ended()
@@ -290,7 +294,8 @@ class Step:
     def doing(self) -> list[str]:
         """Return for each device that is not through what it does just now."""
         frames = sys._current_frames()
-        edges = {way.edge.target: way.edge for number in self._rendezvous.waiting() if (way := self._ways[number])}
+        waiting = [self._ways[number].edge for number in self._rendezvous.waiting()]
+        edges = {edge.target: edge for edge in waiting}
         found = []
         for index, part in enumerate(self._parts):
             worker = self._running.get(index)

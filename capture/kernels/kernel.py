@@ -13,6 +13,7 @@ import numpy as np
 from eagerflow.capture.graph import Graph, Node
 from eagerflow.capture.kernels import cache as compiled
 from eagerflow.capture.kernels import threads
+from eagerflow.capture.kernels.expression import DTYPES
 from eagerflow.capture.kernels.schedule import Schedule
 from eagerflow.capture.kernels.source import Source
 from eagerflow.capture.kernels.space import Space, unit_cost
@@ -277,7 +278,9 @@ def compile(graph: Graph) -> Kernel | None:
 def written(graph: Graph) -> Source | None:
     """Return the source of a fused group, or None if it cannot be expressed."""
     schedule = scheduled(graph)
-    return None if schedule is None else Source(schedule)
+    if schedule is None or any(x.dtype not in DTYPES for node in schedule.nodes for x in (*node.values, *node.outputs)):
+        return None  # a group of another device may have dtypes that the host's kernels do not take
+    return Source(schedule)
 
 
 def scheduled(graph: Graph) -> Schedule | None:
