@@ -15,6 +15,7 @@ from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
 from eagerflow.core.dims import evaluate
 from eagerflow.core.pullback import restore
 from eagerflow.core.record import Record
+from eagerflow.core.tensor import filled
 
 
 class Differentiated:
@@ -122,7 +123,7 @@ class Differentiated:
 
 def _zero_or_linear(g: Tensor | None, parent: Record | None) -> Any:
     if g is None:
-        return wrap(parent.device.kind.namespace.zeros(parent.shape, parent.dtype), parent.device)  # type: ignore[union-attr]
+        return filled(0, parent.shape, parent.dtype, parent.device)  # type: ignore[union-attr]
     return g.conj() if g.dtype.kind == "c" else g
 
 

@@ -67,7 +67,7 @@ class Node:
     line : str
         The user's line that made it.
     request : Request or None
-        Where the program asks for it to be (`eagerflow.devices.Request`).
+        Where the program asks for it to be (`eagerflow.devices.request.Request`).
     """
 
     __slots__ = ("attrs", "control", "inputs", "line", "op", "outputs", "request", "scope")

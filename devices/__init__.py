@@ -14,7 +14,6 @@ from eagerflow.devices.name import DeviceName
 from eagerflow.devices.rates import Link, Rates
 from eagerflow.devices.registry import available as list  # the public name is devices.list
 from eagerflow.devices.registry import generation, kinds, logical_devices, register, set_logical_devices
-from eagerflow.devices.request import Request, asked, request, requested, staying
 from eagerflow.devices.transfer import transfer
 
 __all__ = [
@@ -28,8 +27,6 @@ __all__ = [
     "Link",
     "MemoryInfo",
     "Rates",
-    "Request",
-    "asked",
     "calibrate",
     "current",
     "device",
@@ -44,12 +41,9 @@ __all__ = [
     "of_array",
     "rates",
     "register",
-    "request",
-    "requested",
     "set_logical_devices",
     "set_matmul_precision",
     "set_memory_limit",
     "set_soft_placement",
-    "staying",
     "transfer",
 ]

@@ -21,7 +21,8 @@ from eagerflow.core import (
     registry,
 )
 from eagerflow.core.explain import describe, explain, user_line
-from eagerflow.devices import CPU0, Device, asked, staying
+from eagerflow.devices import CPU0, Device
+from eagerflow.devices.request import asked, staying
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.arrays.conversion import astype, copy, to_device
 from eagerflow.ops.arrays.joining import stack

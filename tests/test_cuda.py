@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eagerflow as ef
+import fake_cuda
 import fake_cupy
 from eagerflow.capture.plan.replay import Replay
 from eagerflow.core import Draw
-from fake_cupy import log
+from fake_cuda import log
 from numeric import differentiable
 from test_cupy import HOST_ONLY
 from test_other_kinds import OPS, everything, on
@@ -48,10 +49,10 @@ def waits() -> list[tuple[Any, ...]]:
 def test_a_copy_between_gpus_waits_for_its_source_and_is_waited_for(cupy: Any) -> None:
     x = ef.asarray([1.0, 2.0], device="cuda:0")
     log.clear()
-    fake_cupy.synchronized.clear()
+    fake_cuda.synchronized.clear()
     y = x.to("cuda:1")
     assert (repr(y.device), y.tolist()) == ("cuda:1", [1.0, 2.0])
-    fake_cupy.synchronized.clear()
+    fake_cuda.synchronized.clear()
     ready, free, done = [entry[1] for entry in log if entry[0] == "event"]
     (copy,) = (entry for entry in log if entry[0] == "copy")
     stream = copy[3]
@@ -65,18 +66,18 @@ def test_a_copy_between_gpus_waits_for_its_source_and_is_waited_for(cupy: Any) -
 def test_no_thread_of_the_host_waits_for_a_copy_between_gpus(cupy: Any) -> None:
     x = ef.asarray(np.ones((3, 4)), device="cuda:0")
     log.clear()
-    fake_cupy.synchronized.clear()
+    fake_cuda.synchronized.clear()
     x.T.to("cuda:1")
     assert not waits()
-    assert not fake_cupy.synchronized
+    assert not fake_cuda.synchronized
 
 
 def test_both_ends_of_a_copy_are_kept_until_it_is_done(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     x = ef.asarray([1.0], device="cuda:0")
-    monkeypatch.setattr(fake_cupy.Event, "finished", False)
+    monkeypatch.setattr(fake_cuda.Event, "finished", False)
     x.to("cuda:1")
     assert [(f.source.device.id, f.array.device.id) for f in kind()._flying] == [(0, 1)]
-    monkeypatch.setattr(fake_cupy.Event, "finished", True)
+    monkeypatch.setattr(fake_cuda.Event, "finished", True)
     kind().synchronize(1)
     assert not kind()._flying
 
@@ -144,9 +145,9 @@ def test_dtypes_that_cupy_lacks_are_refused_with_a_remedy(cupy: Any, monkeypatch
 def test_reading_a_value_waits_for_its_stream_alone(cupy: Any) -> None:
     x = ef.asarray([1.0, 2.0], device="cuda:1") * 2.0
     log.clear()
-    fake_cupy.synchronized.clear()
+    fake_cuda.synchronized.clear()
     assert x.numpy().tolist() == [2.0, 4.0]
-    assert fake_cupy.synchronized == ["get"]
+    assert fake_cuda.synchronized == ["get"]
     assert not log
 
 
@@ -164,11 +165,11 @@ def test_a_captured_function_over_two_gpus_copies_from_one_to_the_other(cupy: An
     x = ef.asarray(np.ones((2, 3)), device="cuda:0")
     for _ in range(2):
         log.clear()
-        fake_cupy.synchronized.clear()
+        fake_cuda.synchronized.clear()
         y = two_layers(x)
         assert [entry[:3] for entry in log if entry[0] == "copy"] == [("copy", 0, 1)]
         assert not waits()
-        assert not fake_cupy.synchronized
+        assert not fake_cuda.synchronized
         assert repr(y.device) == "cuda:1"
         np.testing.assert_array_equal(y.numpy(), np.full((2, 3), 18.0))
 
@@ -242,7 +243,7 @@ def arrays(*values: float) -> list[Any]:
 @pytest.fixture
 def program(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> Program:
     made = Program()
-    monkeypatch.setattr(fake_cupy.Graph, "replayed", staticmethod(made.relaunch))
+    monkeypatch.setattr(fake_cuda.Graph, "replayed", staticmethod(made.relaunch))
     return made
 
 
@@ -262,10 +263,10 @@ def test_a_replay_copies_in_and_out_and_waits_for_nothing(program: Program) -> N
         program.replay.run(arrays(1.0, 2.0))
     given = arrays(1.0, 2.0)
     log.clear()
-    fake_cupy.synchronized.clear()
+    fake_cuda.synchronized.clear()
     first = program.replay.run(given)
     assert not waits()
-    assert not fake_cupy.synchronized
+    assert not fake_cuda.synchronized
     second = program.replay.run(arrays(3.0, 4.0))
     assert kind().to_host(first[0]).tolist() == [13.0, 23.0], "a later run wrote to an earlier result"
     own = {id(x) for x in (*program.replay._inputs, *program.replay._results)}

@@ -126,13 +126,15 @@ def test_every_scalar_form_gives_what_kernels_give() -> None:
     for (name, _), (_, source, inputs, attrs) in cases.items():
         arrays = [x for x in inputs if isinstance(x, np.ndarray)]
         (got,) = host.run(source, arrays)
-        if got.dtype == np.float16:  # functions of the shortest integers
-            rounded_once(SCALAR[name], got, inputs, attrs)
-        else:
-            check(SCALAR[name], got.reshape(-1), [flat(x, got.shape) for x in inputs], attrs)
+        as_kernels(SCALAR[name], got, inputs, attrs)
 
 
-# Numbers of 16 bits.
+def as_kernels(op: Op, got: Any, inputs: list[Any], attrs: dict[str, Any]) -> None:
+    """Compare with the op's kernel."""
+    if got.dtype.name in SHORT:
+        rounded_once(op, got, inputs, attrs)
+    else:
+        check(op, got.reshape(-1), [flat(x, got.shape) for x in inputs], attrs)
 
 
 def rounded_once(op: Op, got: Any, inputs: list[Any], attrs: dict[str, Any]) -> None:
@@ -149,6 +151,9 @@ def rounded_once(op: Op, got: Any, inputs: list[Any], attrs: dict[str, Any]) -> 
         exact = np.asarray(op.kernel_for(CPU0)(*wide, **attrs)).astype(np.float64)
         exact = exact.astype(got.dtype).astype(np.float64)
     np.testing.assert_allclose(got.astype(np.float64), exact, rtol=eps, atol=eps * 1e-3, err_msg=op.name)
+
+
+# Numbers of 16 bits.
 
 
 @cache
@@ -591,11 +596,12 @@ def test_captured_functions_on_a_gpu() -> None:
 def test_scalar_forms_on_a_gpu() -> None:
     import cupy
 
-    for (name, _), (graph, _, inputs, attrs) in single_ops().items():
+    cases = [(name, case) for (name, _), case in single_ops().items()]
+    for name, (graph, _, inputs, attrs) in [*cases, *short_ops("float16").items()]:
         kernel = cuda.compile(graph)
         assert kernel is not None
         (got,) = kernel.call(*[cupy.asarray(x) for x in inputs if isinstance(x, np.ndarray)])
-        check(SCALAR[name], got.get().reshape(-1), [flat(x, got.shape) for x in inputs], attrs)
+        as_kernels(SCALAR[name], got.get(), inputs, attrs)
 
 
 @pytest.mark.cuda

@@ -19,7 +19,8 @@ import eagerflow as ef
 import fake_cupy
 from eagerflow.core import Draw
 from eagerflow.ops.indexing.batched_indices import ARRAY
-from fake_cupy import NotInCuPy, pretended, synchronized
+from fake_cuda import synchronized
+from fake_cupy import NotInCuPy, pretended
 from numeric import call, differentiable
 from test_other_kinds import OPS, everything, on
 

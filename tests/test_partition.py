@@ -13,7 +13,8 @@ from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, FUSED, LENGTH, R
 from eagerflow.capture.partition import partition, verify_parts
 from eagerflow.capture.verifier import verify
 from eagerflow.core.dims import Guards, symbol
-from eagerflow.devices import DeviceName, Request
+from eagerflow.devices import DeviceName
+from eagerflow.devices.request import Request
 from eagerflow.ops import Spec
 from graphs import OPS, Builder, bits, run
 from kinds import FAR

@@ -16,7 +16,8 @@ import pytest
 import eagerflow as ef
 from eagerflow.capture.graph import PARAMETER, Graph, Node
 from eagerflow.capture.placement import Costs, Placement, candidates, place, simulate
-from eagerflow.devices import CPU0, Device, DeviceName, Kind, Link, Rates, Request, numbered, registry
+from eagerflow.devices import CPU0, Device, DeviceName, Kind, Link, Rates, numbered, registry
+from eagerflow.devices.request import Request
 from eagerflow.errors import PlacementError
 from graphs import Builder
 from placements import DEVICES, alone, drawn, held, optimum, simulated

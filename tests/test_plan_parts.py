@@ -191,6 +191,20 @@ def test_results_of_other_kinds_are_their_own(kind: Any) -> None:
     assert v.device is device
 
 
+@pytest.mark.parametrize("timed", [False, True])
+def test_an_error_on_another_kind_names_device_and_line(timed: bool) -> None:
+    device = ef.devices.find("far:1")
+    f = Builder()
+    x, rows = f.parameter((3,)), f.parameter((2,), "int64")
+    taken = f.op("gather", f.op("negative", x), rows, index=("array",))
+    for node in f.nodes:
+        node.outputs[0].device = device
+    plan = Plan(f.graph(taken), {})
+    arrays = [transfer(a, CPU0, device) for a in (np.ones(3), np.array([0, 7]))]
+    with pytest.raises(ef.errors.IndexOutOfBoundsError, match=r"captured at program\.py:4.* ran on far:1"):
+        (plan.run_timed if timed else plan.run)(arrays)
+
+
 class Compiled:
     """A kernel for a fused group, as the compiler of a kind gives it."""
 

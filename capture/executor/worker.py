@@ -7,11 +7,14 @@ once, under one lock, so that all devices see the steps in one order. Within a s
 order, too, in which each Send stands before its Recv (see `eagerflow.capture.partition`). So all nodes of all steps
 are in one order, by step and then by place, and each thread runs its own in it. Suppose that some are left and none
 goes on, and look at the first of those left. All before it have run, its thread has nothing else to do, and a Send
-never waits; if it is a Recv, its Send has run. So it goes on. By induction all of them run.
+never waits; if it is a Recv, its Send has run. So it goes on. By induction all of them run. Nothing of this changes
+where threads wait for the end of an atomic step: its nodes stand before those of all later steps. Channels wait for
+nothing but their own transfers.
 
 What runs in a thread of a device and starts a step itself (a callback that calls a captured function) would break the
 order, as its own thread cannot come to the new step before it is through. The parts of such a step get threads of
-their own.
+their own. What this cannot see is a callback that waits for another thread of the program, which waits for a step on
+the same device: such a callback waits for itself.
 """
 
 from __future__ import annotations

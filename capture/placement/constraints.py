@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from eagerflow import devices
 from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node
 from eagerflow.capture.placement.costs import Costs
-from eagerflow.devices import CPU0, Device, Request
+from eagerflow.devices import CPU0, Device
+from eagerflow.devices.request import Request
 from eagerflow.errors import PlacementError
 
 # What every device can have for itself without anyone sending it.

@@ -11,7 +11,8 @@ from eagerflow.capture.graph import PARAMETER, READ
 from eagerflow.capture.tracing.symbol import Symbol
 from eagerflow.core import ArrayMethods
 from eagerflow.core.explain import describe, user_line
-from eagerflow.devices import DeviceName, Request, device, request
+from eagerflow.devices import DeviceName, device
+from eagerflow.devices.request import Request, request
 from eagerflow.errors import DTypeError
 
 

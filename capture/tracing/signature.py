@@ -18,7 +18,8 @@ from eagerflow.core.explain import describe, user_line
 from eagerflow.core.spec import Spec
 from eagerflow.core.tensor import as_dtype
 from eagerflow.core.traced import Traced
-from eagerflow.devices import CPU0, Device, asked, current, requested
+from eagerflow.devices import CPU0, Device, current
+from eagerflow.devices.request import asked, requested
 from eagerflow.errors import ArgumentError, CaptureError, DTypeError, ShapeError
 
 

@@ -22,7 +22,8 @@ from eagerflow.core.op import Op
 from eagerflow.core.record import Record, active, recorders
 from eagerflow.core.spec import Spec
 from eagerflow.core.traced import Level, Traced, capturing, traced
-from eagerflow.devices import Device, Request, current, requested
+from eagerflow.devices import Device, current
+from eagerflow.devices.request import Request, requested
 from eagerflow.errors import CaptureError
 
 

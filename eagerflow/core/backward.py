@@ -14,7 +14,8 @@ from eagerflow.core.pullback import ALONE, OUTPUT, UNCHANGED, WITH_ONE, WITH_TWO
 from eagerflow.core.record import Record, Recorder
 from eagerflow.core.tensor import Tensor, is_inexact, wrap
 from eagerflow.core.traced import capturing
-from eagerflow.devices import CPU0, asked, request, requested
+from eagerflow.devices import CPU0
+from eagerflow.devices.request import asked, request, requested
 from eagerflow.errors import GradientError
 
 _ndarray = np.ndarray

@@ -22,8 +22,9 @@ from eagerflow.core.extension import fast
 from eagerflow.core.op import Op
 from eagerflow.core.record import Joint, Record, Recorder, attach
 from eagerflow.core.tensor import Tensor, _new, landed
-from eagerflow.devices import CPU0, Device, asked
+from eagerflow.devices import CPU0, Device
 from eagerflow.devices.device import _current
+from eagerflow.devices.request import asked
 
 _ndarray = np.ndarray
 _asarray = np.asarray

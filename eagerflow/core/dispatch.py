@@ -21,7 +21,8 @@ from eagerflow.core.pullback import output
 from eagerflow.core.record import attach
 from eagerflow.core.tensor import Tensor, convert, landed, lend, wrap
 from eagerflow.core.traced import innermost
-from eagerflow.devices import CPU0, Device, asked, current, requested
+from eagerflow.devices import CPU0, Device, current
+from eagerflow.devices.request import asked, requested
 from eagerflow.errors import DTypeError
 
 if TYPE_CHECKING:

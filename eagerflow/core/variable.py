@@ -10,7 +10,8 @@ from eagerflow.core.array_methods import ArrayMethods
 from eagerflow.core.record import Record, Recorder, active, leaf, recorders
 from eagerflow.core.tensor import Tensor, convert, is_exclusive, wrap
 from eagerflow.core.traced import Traced, capturing
-from eagerflow.devices import Device, asked, requested, staying
+from eagerflow.devices import Device
+from eagerflow.devices.request import asked, requested, staying
 from eagerflow.errors import DeviceError, DTypeError, ShapeError
 
 

@@ -16,7 +16,8 @@ from eagerflow.core import ArrayMethods, Draw, Op, Sample, Spec, Tensor, become,
 from eagerflow.core.callers import attributed
 from eagerflow.core.explain import explain, two_devices, user_line
 from eagerflow.core.record import attach
-from eagerflow.devices import CPU0, asked, requested, staying
+from eagerflow.devices import CPU0
+from eagerflow.devices.request import asked, requested, staying
 from eagerflow.errors import DTypeError, ShapeError
 from eagerflow.ops.checked import captured
 from eagerflow.ops.cupy_functions import add_at
