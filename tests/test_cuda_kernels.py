@@ -37,7 +37,7 @@ from test_fusion import Build, adam, close, layer_norm, layer_norm_gradient, num
 from test_scalar_forms import SCALAR, check, flat
 
 ARCHITECTURES = ("sm_80", "sm_90")
-AT_ONCE = 300  # kernels in a program: the compiler takes longer than in proportion for more
+AT_ONCE = 300  # kernels in a program
 
 for_gpus = pytest.mark.skipif(nvrtc.why_missing() is not None, reason=str(nvrtc.why_missing()))
 on_host = pytest.mark.skipif(cuda_on_host.why_missing() is not None, reason=str(cuda_on_host.why_missing()))
