@@ -4,16 +4,16 @@ A *kind* (``cpu``, ``cuda``, or one of your own) knows an array namespace and ho
 arrays in and out of it. A *device* is one numbered instance of a kind.
 """
 
-from eagerflow.devices.array_api import ArrayAPIKind
-from eagerflow.devices.calibration import Calibration, calibrate, link, rates
 from eagerflow.devices.device import CPU0, Device, current, device, find, numbered, of_array, set_soft_placement
 from eagerflow.devices.kind import Kind, Lacking, MemoryInfo
 from eagerflow.devices.limits import memory_limit, set_memory_limit
 from eagerflow.devices.matmul_precision import set_matmul_precision
 from eagerflow.devices.name import DeviceName
-from eagerflow.devices.rates import Link, Rates
 from eagerflow.devices.registry import available as list  # the public name is devices.list
 from eagerflow.devices.registry import generation, kinds, logical_devices, register, set_logical_devices
+from eagerflow.devices.speed.calibration import Calibration, calibrate, link, rates
+from eagerflow.devices.speed.rates import Link, Rates
+from eagerflow.devices.standard.array_api import ArrayAPIKind
 from eagerflow.devices.transfer import transfer
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.devices.kind import Kind, MemoryInfo
-from eagerflow.devices.rates import Link, Rates
+from eagerflow.devices.speed.rates import Link, Rates
 
 
 @cache

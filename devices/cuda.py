@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eagerflow.devices.kind import Kind, MemoryInfo
-from eagerflow.devices.rates import Link, Rates
+from eagerflow.devices.speed.rates import Link, Rates
 from eagerflow.errors import DTypeError, MissingExtraError
 
 PRECISIONS = ("highest", "tf32")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.devices.rates import Link, Rates
+from eagerflow.devices.speed.rates import Link, Rates
 from eagerflow.errors import DeviceError
 
 

@@ -21,8 +21,8 @@ import pytest
 
 import eagerflow as ef
 from eagerflow.core import op
-from eagerflow.devices import calibration
 from eagerflow.devices import registry as devices_registry
+from eagerflow.devices.speed import calibration
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])

@@ -19,8 +19,9 @@ import eagerflow as ef
 import kinds  # noqa: F401 - registers the kind 'far'
 import strict  # noqa: F401 - registers the kind 'strict'
 from eagerflow.capture.kernels import threads
-from eagerflow.devices import Link, Rates, calibration, measuring, registry
+from eagerflow.devices import Link, Rates, registry
 from eagerflow.devices.kind import Kind
+from eagerflow.devices.speed import calibration, measuring
 
 POSITIVE = st.floats(1e-9, 1e15)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.devices.adapted import Adapted
-from eagerflow.devices.shapes import Shapes, axes_of
+from eagerflow.devices.standard.adapted import Adapted
+from eagerflow.devices.standard.shapes import Shapes, axes_of
 
 
 class Forms(Shapes):

@@ -17,8 +17,8 @@ from typing import Any
 
 from eagerflow.devices import disk, registry
 from eagerflow.devices.device import Device, find
-from eagerflow.devices.measuring import hand_over, measure, measure_link, pairs
-from eagerflow.devices.rates import Link, Rates
+from eagerflow.devices.speed.measuring import hand_over, measure, measure_link, pairs
+from eagerflow.devices.speed.rates import Link, Rates
 
 FORMAT = 1  # of the files; another number makes the old ones unused
 PATIENCE = 3.0  # seconds until it is said what takes so long

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.devices.adapted import Adapted
 from eagerflow.devices.kind import Kind
-from eagerflow.devices.namespace import Namespace
+from eagerflow.devices.standard.adapted import Adapted
+from eagerflow.devices.standard.namespace import Namespace
 
 
 class ArrayAPIKind(Kind):

@@ -12,7 +12,7 @@ import numpy as np
 
 from eagerflow.devices.cpu import cores
 from eagerflow.devices.device import Device
-from eagerflow.devices.rates import Link, Rates
+from eagerflow.devices.speed.rates import Link, Rates
 from eagerflow.devices.transfer import transfer
 
 SECONDS = 0.12  # for one figure

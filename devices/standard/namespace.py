@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from eagerflow.devices.adapted import Adapted
-from eagerflow.devices.forms import Forms
 from eagerflow.devices.kind import Lacking
+from eagerflow.devices.standard.adapted import Adapted
+from eagerflow.devices.standard.forms import Forms
 from eagerflow.errors import DTypeError
 
 # NumPy's name for what the standard calls otherwise.

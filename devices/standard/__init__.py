@@ -1,0 +1,1 @@
+"""Kinds over any namespace of the array API standard: NumPy's names for what the standard calls otherwise."""
