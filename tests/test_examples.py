@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -51,6 +52,30 @@ def test_gradients_are_right_and_lead_to_what_is_known(name: str, tmp_path: Path
         assert abs(number(text, done.stdout) - value) <= tolerance, text
     assert str(tmp_path / "made" / f"{name}.png") in done.stdout
     assert (tmp_path / "made" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_deep_lstm_learns_the_same_eagerly_captured_and_on_several_devices(tmp_path: Path) -> None:
+    found = {}
+    for name, options in {
+        "one device": ["--devices", "1"],
+        "eagerly": ["--devices", "2", "--eager"],
+        "captured": ["--devices", "3", "--trace", str(tmp_path / "steps.json")],
+    }.items():
+        done = subprocess.run(
+            [sys.executable, "-W", "error", EXAMPLES / "deep_lstm.py", "--steps", "3", "--layers", "3", "--size", "32"]
+            + options,
+            capture_output=True, text=True, timeout=300, check=False,
+            env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found[name] = float(done.stdout.partition(" bits a character after 3 steps")[0].split()[-1])
+    assert "3 layers on cpu:0, cpu:1, cpu:2" in done.stdout
+    rows = {e["args"]["name"] for e in json.loads((tmp_path / "steps.json").read_text())["traceEvents"] if e["ph"] == "M"
+            and e["name"] == "thread_name"}  # fmt: skip
+    assert {"cpu:0", "cpu:1", "cpu:2"} <= rows
+    assert (
+        found["eagerly"] == pytest.approx(found["one device"], abs=2e-3) == pytest.approx(found["captured"], abs=2e-3)
+    )
 
 
 def number(before: str, text: str) -> float:
