@@ -1,4 +1,7 @@
-"""Measure everything, print the tables and keep them: ``python -m benchmarks [--quick] [part of a file's name …]``."""
+"""Measure everything, print the tables and keep them: ``python -m benchmarks [--quick] [part of a file's name …]``.
+
+``python -m benchmarks cuda`` is for a machine with a GPU.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="one turn each: do the contenders work and agree?")
     options = parser.parse_args(arguments)
     chosen = options.chosen
+    if chosen == ["cuda"]:
+        return int(importlib.import_module("benchmarks.cuda").main(options.quick))
     keep = not chosen and not options.quick
     print(machine())
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0

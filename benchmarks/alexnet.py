@@ -156,7 +156,7 @@ def _images(columns: Any, shape: tuple[int, ...], k: int, stride: int, padding: 
     return padded[:, :, padding : padding + height, padding : padding + width]
 
 
-def eagerflow(backward: bool, captured: bool) -> Step:
+def eagerflow(backward: bool, captured: bool, device: str = "cpu:0", dtype: Any = np.float32) -> Step:
     """Return the pass in eagerflow, as it stands or captured."""
     import eagerflow as ef
 
@@ -164,18 +164,20 @@ def eagerflow(backward: bool, captured: bool) -> Step:
     layers: list[Any] = []
     variables: list[Any] = []
     for (w, b), (o, i, k, stride, padding, pools) in zip(values_conv, CONVS, strict=True):
-        conv = ef.nn.Conv2D(i, o, k, stride=stride, padding=padding, dtype=np.float32)
-        variables += _set(conv, w, b)
+        with ef.device(device):
+            conv = ef.nn.Conv2D(i, o, k, stride=stride, padding=padding, dtype=dtype)
+        variables += _set(conv, w.astype(dtype), b.astype(dtype))
         layers += [conv, ef.nn.relu]
         if pools:
             layers.append(ef.nn.MaxPool2D(3, stride=2))
     layers.append(ef.nn.Flatten())
     for index, ((w, b), (fan_in, fan_out)) in enumerate(zip(values_dense, DENSE, strict=True)):
-        linear = ef.nn.Linear(fan_in, fan_out, dtype=np.float32)
-        variables += _set(linear, w, b)
+        with ef.device(device):
+            linear = ef.nn.Linear(fan_in, fan_out, dtype=dtype)
+        variables += _set(linear, w.astype(dtype), b.astype(dtype))
         layers += [linear, ef.nn.relu] if index < 2 else [linear]
     model = ef.nn.Sequential(*layers)
-    images, labels = ef.asarray(IMAGES), ef.asarray(LABELS)
+    images, labels = ef.asarray(IMAGES.astype(dtype), device=device), ef.asarray(LABELS, device=device)
 
     def forward(x: Any, y: Any) -> Any:
         return ef.mean(ef.nn.softmax_cross_entropy(model(x), y))
@@ -193,7 +195,7 @@ def eagerflow(backward: bool, captured: bool) -> Step:
         if not backward:
             return run(images, labels)
         loss, gradients = run(images, labels)
-        return loss, np.sum(gradients[0].numpy() ** 2)
+        return loss, np.sum(gradients[0].numpy().astype(np.float32) ** 2)
 
     return step
 
@@ -202,7 +204,7 @@ def _set(layer: Any, w: Any, b: Any) -> list[Any]:
     return [layer.weight.assign(w), layer.bias.assign(b)]
 
 
-def pytorch(backward: bool, compiled: bool) -> Step:
+def pytorch(backward: bool, compiled: bool, device: str = "cpu", dtype: str = "float32") -> Step:
     """Return the pass in PyTorch, as it stands or compiled."""
     import torch
     from torch import nn
@@ -225,7 +227,9 @@ def pytorch(backward: bool, compiled: bool) -> Step:
             linear.bias.copy_(torch.from_numpy(b))
         layers += [linear, nn.ReLU()] if index < 2 else [linear]
     model = nn.Sequential(*layers)
-    images, labels = torch.from_numpy(IMAGES), torch.from_numpy(LABELS)
+    model.to(device, getattr(torch, dtype))
+    images = torch.from_numpy(IMAGES).to(device, getattr(torch, dtype))
+    labels = torch.from_numpy(LABELS).to(device)
 
     def loss_of(x: Any, y: Any) -> Any:
         return nn.functional.cross_entropy(model(x), y)
@@ -241,7 +245,7 @@ def pytorch(backward: bool, compiled: bool) -> Step:
             parameter.grad = None
         loss = loss_of(images, labels)
         loss.backward()
-        return loss.detach(), float((next(model.parameters()).grad ** 2).sum())
+        return loss.detach(), float((next(model.parameters()).grad.float() ** 2).sum())
 
     return step
 
@@ -256,13 +260,14 @@ def _channels_last() -> tuple[Any, Any]:
     return IMAGES.transpose(0, 2, 3, 1).copy(), [*convs, *dense]
 
 
-def jax_jit(backward: bool) -> Step:
+def jax_jit(backward: bool, dtype: str = "float32") -> Step:
     """Return the pass in JAX, channels last: so its convolutions are fastest on the CPU."""
     import jax
     import jax.numpy as jnp
 
     images, values = _channels_last()
-    images, values, labels = jnp.asarray(images), jax.tree.map(jnp.asarray, values), jnp.asarray(LABELS)
+    images, labels = jnp.asarray(images, dtype), jnp.asarray(LABELS)
+    values = jax.tree.map(lambda value: jnp.asarray(value, dtype), values)
 
     def forward(values: Any, x: Any, y: Any) -> Any:
         for (w, b), (_, _, _, stride, padding, pools) in zip(values[:5], CONVS, strict=True):
@@ -281,7 +286,7 @@ def jax_jit(backward: bool) -> Step:
 
     def step() -> object:
         out = jax.block_until_ready(run(values, images, labels))
-        return (out[0], np.sum(np.asarray(out[1][0][0]) ** 2)) if backward else out
+        return (out[0], np.sum(np.asarray(out[1][0][0], np.float32) ** 2)) if backward else out
 
     return step
 

@@ -56,7 +56,7 @@ def parameters() -> dict[str, Any]:
     }
 
 
-def eagerflow(captured: bool) -> Step:
+def eagerflow(captured: bool, device: str = "cpu:0", dtype: Any = np.float32) -> Step:
     """Return the step in eagerflow, as it stands or captured."""
     import eagerflow as ef
     from eagerflow import nn
@@ -86,16 +86,17 @@ def eagerflow(captured: bool) -> Step:
                 x = layer(x)
             return self.head(self.norm(x))
 
-    ef.set_default_dtype("float32")
-    model, values = Decoder(), parameters()
+    ef.set_default_dtype(dtype)
+    with ef.device(device):
+        model, values = Decoder(), parameters()
     flat = [values["tokens"], values["positions"]]
     flat += [value for layer in values["layers"] for value in layer.values()]
     flat += [values["norm"], values["shift"], values["head"]]
     variables = model.trainable_variables
     for variable, value in zip(variables, flat, strict=True):
-        variable.assign(value)
+        variable.assign(value.astype(dtype))
     optimizer = ef.optim.Adam(model, RATE, BETA1, BETA2, EPSILON)
-    inputs, labels = ef.asarray(INPUTS), ef.asarray(LABELS)
+    inputs, labels = ef.asarray(INPUTS, device=device), ef.asarray(LABELS, device=device)
 
     def step(x: Any, y: Any) -> Any:
         with ef.GradientTape() as tape:
@@ -107,7 +108,7 @@ def eagerflow(captured: bool) -> Step:
     return lambda: run(inputs, labels)
 
 
-def pytorch(compiled: bool) -> Step:
+def pytorch(compiled: bool, device: str = "cpu", dtype: str = "float32") -> Step:
     """Return the step in PyTorch, as it stands or with model and loss compiled."""
     import torch
     from torch import nn
@@ -149,8 +150,9 @@ def pytorch(compiled: bool) -> Step:
             for parameter, value in zip(layer.parameters(), given.values(), strict=True):
                 parameter.copy_(torch.from_numpy(value.T))
         model.head.weight.copy_(torch.from_numpy(values["head"].T))
+    model.to(device, getattr(torch, dtype))
     optimizer = torch.optim.Adam(model.parameters(), RATE, (BETA1, BETA2), EPSILON, fused=True)
-    inputs, labels = torch.from_numpy(INPUTS).long(), torch.from_numpy(LABELS).long()
+    inputs, labels = (torch.from_numpy(ids).long().to(device) for ids in (INPUTS, LABELS))
 
     def loss_of(x: Any, y: Any) -> Any:
         return functional.cross_entropy(model(x).view(-1, WORDS), y.view(-1))
@@ -168,13 +170,13 @@ def pytorch(compiled: bool) -> Step:
     return step
 
 
-def jax_jit() -> Step:
+def jax_jit(dtype: str = "float32") -> Step:
     """Return the step in JAX: parameters and state are donated."""
     import jax
     import jax.numpy as jnp
 
     inputs, labels = jnp.asarray(INPUTS), jnp.asarray(LABELS)
-    values = jax.tree.map(jnp.asarray, parameters())
+    values = jax.tree.map(lambda value: jnp.asarray(value, dtype), parameters())
     state = values, jax.tree.map(jnp.zeros_like, values), jax.tree.map(jnp.zeros_like, values), jnp.zeros((), jnp.int32)
 
     def norm(x: Any, weight: Any, bias: Any) -> Any:

@@ -137,24 +137,25 @@ def by_hand(size: Size) -> Step:
     return step
 
 
-def eagerflow(size: Size, captured: bool) -> Step:
+def eagerflow(size: Size, captured: bool, device: str = "cpu:0", dtype: Any = np.float32) -> Step:
     """Return the step in eagerflow, as it stands or captured."""
     import eagerflow as ef
 
-    embedding = ef.nn.Embedding(WORDS, size.width, dtype=np.float32)
-    lstm = ef.nn.LSTM(size.width, size.width, layers=size.layers, dtype=np.float32)
-    head = ef.nn.Linear(size.width, WORDS, dtype=np.float32)
+    with ef.device(device):
+        embedding = ef.nn.Embedding(WORDS, size.width, dtype=dtype)
+        lstm = ef.nn.LSTM(size.width, size.width, layers=size.layers, dtype=dtype)
+        head = ef.nn.Linear(size.width, WORDS, dtype=dtype)
     embedded, layers, w, c = size.parameters()
     for variable, value in zip(lstm.trainable_variables, (part for layer in layers for part in layer), strict=True):
         i, f, g, o = np.split(value, 4, axis=-1)
-        variable.assign(np.concatenate([i, f, o, g], axis=-1))  # the order of gates in eagerflow
-    embedding.weight.assign(embedded)
-    head.weight.assign(w)
+        variable.assign(np.concatenate([i, f, o, g], axis=-1).astype(dtype))  # the order of gates in eagerflow
+    embedding.weight.assign(embedded.astype(dtype))
+    head.weight.assign(w.astype(dtype))
     assert head.bias is not None
-    head.bias.assign(c)
+    head.bias.assign(c.astype(dtype))
     variables = [variable for module in (embedding, lstm, head) for variable in module.trainable_variables]
     optimizer = ef.optim.SGD(variables, RATE)
-    inputs, labels = (ef.asarray(text) for text in size.text())
+    inputs, labels = (ef.asarray(text, device=device) for text in size.text())
 
     def step() -> object:
         with ef.GradientTape() as tape:
@@ -166,7 +167,7 @@ def eagerflow(size: Size, captured: bool) -> Step:
     return ef.function(step) if captured else step
 
 
-def pytorch(size: Size, compiled: bool) -> Step:
+def pytorch(size: Size, compiled: bool, device: str = "cpu", dtype: str = "float32") -> Step:
     """Return the step in PyTorch, as it stands or with model and loss compiled."""
     import torch
     from torch import nn
@@ -185,9 +186,11 @@ def pytorch(size: Size, compiled: bool) -> Step:
             second.requires_grad = False  # the others have one bias
         head.weight.copy_(torch.from_numpy(w.T))
         head.bias.copy_(torch.from_numpy(c))
+    for module in (embedding, lstm, head):
+        module.to(device, getattr(torch, dtype))
     weights = [p for module in (embedding, lstm, head) for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(weights, RATE, fused=True)
-    inputs, labels = (torch.from_numpy(text).long() for text in size.text())
+    inputs, labels = (torch.from_numpy(text).long().to(device) for text in size.text())
 
     def loss_of(x: Any, y: Any) -> Any:
         hidden, _ = lstm(embedding(x))
@@ -206,14 +209,14 @@ def pytorch(size: Size, compiled: bool) -> Step:
     return step
 
 
-def jax_jit(size: Size) -> Step:
+def jax_jit(size: Size, dtype: str = "float32") -> Step:
     """Return the step in JAX: a scan over time in each layer; the parameters are donated."""
     import jax
     import jax.numpy as jnp
 
     inputs, labels = (jnp.asarray(text) for text in size.text())
-    values = jax.tree.map(jnp.asarray, size.parameters())
-    zeros = jnp.zeros((size.batch, size.width), jnp.float32)
+    values = jax.tree.map(lambda value: jnp.asarray(value, dtype), size.parameters())
+    zeros = jnp.zeros((size.batch, size.width), dtype)
 
     def loss_of(values: Any, x: Any, y: Any) -> Any:
         embedded, layers, w, c = values

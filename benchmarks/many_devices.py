@@ -41,6 +41,27 @@ def ring(size: int, crossings: int, count: int) -> Step:
     return lambda: step(x, turn).numpy()
 
 
+def branches(size: int, ops: int, count: int) -> Step:
+    """Return the sum of two chains of so many operations, which do not depend on each other."""
+    ef.config.set_logical_devices("cpu", count)
+    rng = np.random.default_rng(0)
+    x = ef.asarray(rng.standard_normal((size, size), np.float32))
+    turn = ef.asarray(np.linalg.qr(rng.standard_normal((size, size)))[0].astype(np.float32))
+
+    @ef.function
+    def step(x: ef.Tensor, turn: ef.Tensor) -> ef.Tensor:
+        ends = []
+        for i in range(2):
+            with ef.device(f"cpu:{i % count}"):
+                y = x
+                for _ in range(ops // 2):
+                    y = ef.tanh(y @ turn)
+                ends.append(y)
+        return ends[0] + ends[1]
+
+    return lambda: step(x, turn).numpy()
+
+
 def large(length: int, count: int) -> Step:
     """Return the first element of a large array after it crossed; a copy of it would take as long as a sum does."""
     ef.config.set_logical_devices("cpu", count)
@@ -102,10 +123,15 @@ def deep_lstm(layers: int, size: int, chunks: int, count: int) -> Step:
 
 def works() -> Iterable[Work]:
     """Give the works of this file."""
-    for crossings in (2, CROSSINGS):
+    for crossings in (2, CROSSINGS, 2 * CROSSINGS):
         yield Work(
             f"{crossings} crossings of 1 KB",
             {ONE: partial(ring, 16, crossings, 1), TWO: partial(ring, 16, crossings, 2)},
+        )
+    for size in (8, 48):
+        yield Work(
+            f"two branches of 200 operations on {size}×{size}",
+            {ONE: partial(branches, size, 200, 1), TWO: partial(branches, size, 200, 2)},
         )
     length = 4_000_000
     yield Work(

@@ -76,17 +76,18 @@ def by_hand() -> Step:
     return step
 
 
-def eagerflow(captured: bool) -> Step:
+def eagerflow(captured: bool, device: str = "cpu:0", dtype: Any = np.float32) -> Step:
     """Return the step in eagerflow, as it stands or captured."""
     import eagerflow as ef
 
-    layers = [ef.nn.Linear(fan_in, fan_out, dtype=np.float32) for fan_in, fan_out in pairwise(SIZES)]
-    model = ef.nn.Sequential(layers[0], ef.nn.relu, layers[1], ef.nn.relu, layers[2])
-    variables = model.trainable_variables
-    for variable, value in zip(variables, parameters(), strict=True):
-        variable.assign(value)
-    optimizer = ef.optim.SGD(model, RATE)
-    inputs, labels = ef.asarray(INPUTS), ef.asarray(LABELS)
+    with ef.device(device):
+        layers = [ef.nn.Linear(fan_in, fan_out, dtype=dtype) for fan_in, fan_out in pairwise(SIZES)]
+        model = ef.nn.Sequential(layers[0], ef.nn.relu, layers[1], ef.nn.relu, layers[2])
+        variables = model.trainable_variables
+        for variable, value in zip(variables, parameters(), strict=True):
+            variable.assign(value.astype(dtype))
+        optimizer = ef.optim.SGD(model, RATE)
+        inputs, labels = ef.asarray(INPUTS.astype(dtype)), ef.asarray(LABELS)
 
     def step() -> object:
         with ef.GradientTape() as tape:
@@ -97,7 +98,7 @@ def eagerflow(captured: bool) -> Step:
     return ef.function(step) if captured else step
 
 
-def pytorch(compiled: bool) -> Step:
+def pytorch(compiled: bool, device: str = "cpu", dtype: str = "float32") -> Step:
     """Return the step in PyTorch, as it stands or with model and loss compiled."""
     import torch
     from torch import nn
@@ -109,8 +110,10 @@ def pytorch(compiled: bool) -> Step:
         for layer, w, b in zip(linears, values[::2], values[1::2], strict=True):
             layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(w.T)))
             layer.bias.copy_(torch.from_numpy(b))
+    model.to(device, getattr(torch, dtype))
     optimizer = torch.optim.SGD(model.parameters(), RATE, fused=True)
-    inputs, labels = torch.from_numpy(INPUTS), torch.from_numpy(LABELS)
+    inputs = torch.from_numpy(INPUTS).to(device, getattr(torch, dtype))
+    labels = torch.from_numpy(LABELS).to(device)
 
     def loss_of(x: Any, y: Any) -> Any:
         return nn.functional.cross_entropy(model(x), y)
@@ -128,13 +131,13 @@ def pytorch(compiled: bool) -> Step:
     return step
 
 
-def jax_jit() -> Step:
+def jax_jit(dtype: str = "float32") -> Step:
     """Return the step in JAX: a function of the parameters, which are donated."""
     import jax
     import jax.numpy as jnp
 
-    inputs, labels = jnp.asarray(INPUTS), jnp.asarray(LABELS)
-    values = [jnp.asarray(value) for value in parameters()]
+    inputs, labels = jnp.asarray(INPUTS, dtype), jnp.asarray(LABELS)
+    values = [jnp.asarray(value, dtype) for value in parameters()]
 
     def loss_of(values: Any, x: Any, y: Any) -> Any:
         w1, b1, w2, b2, w3, b3 = values

@@ -13,21 +13,22 @@ from eagerflow.capture.differentiation import Differentiated
 from eagerflow.capture.executable import Executable
 from eagerflow.capture.graph import Graph
 from eagerflow.capture.options import USUAL, Options
-from eagerflow.capture.page import write
-from eagerflow.capture.placement import Placement
-from eagerflow.capture.plan import Memory
-from eagerflow.capture.profile import Profile, unchanged
-from eagerflow.capture.program import Program
 from eagerflow.capture.tracing.signature import Call, TensorKey
 from eagerflow.core import Tensor, Variable, is_inexact, wrap
 from eagerflow.core.dims import unify
-from eagerflow.core.explain import user_line
+from eagerflow.core.explain import describe, user_line
 from eagerflow.core.record import active, recorders
 from eagerflow.devices import CPU0
 from eagerflow.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from eagerflow.late import loading
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from eagerflow.capture.placement import Placement
+    from eagerflow.capture.plan import Memory
+    from eagerflow.capture.profile import Profile
+    from eagerflow.capture.program import Program
 
 _ONE: Any = 0
 _LEAF = optree.tree_structure(_ONE, none_is_leaf=True)
@@ -249,6 +250,9 @@ class ConcreteFunction:
         >>> profile.total > 0
         True
         """
+        with loading:
+            from eagerflow.capture.profile import unchanged
+
         call = self._fitting(args, kwargs)
         arrays = [*call.arrays(), *self._hidden]
         program = self._executable.program(arrays)
@@ -287,6 +291,11 @@ class ConcreteFunction:
         profile : Profile, optional
             What `profile` returned; without it by what ops declare and `eagerflow.devices.calibrate` measured.
 
+        Raises
+        ------
+        ArgumentError
+            It is the profile of another function.
+
         Examples
         --------
         >>> import eagerflow as ef
@@ -295,8 +304,17 @@ class ConcreteFunction:
         >>> concrete = f.get_concrete_function(x)
         >>> concrete.place(concrete.profile(x))
         """
-        self._profile = profile if profile is not None else self._profile
-        self._executable.place(None if profile is None else profile.by_node(self.optimized_graph))
+        if profile is None:
+            self._executable.place(None)
+            return
+        seconds = profile.by_node(self.optimized_graph) if hasattr(profile, "by_node") else {}
+        if not seconds and getattr(profile, "times", True):
+            came = f"a profile of {profile.name}" if hasattr(profile, "name") else describe(profile)
+            raise ArgumentError(
+                f"place: expected what `profile` of {self.name} returned, got {came}\n  at {user_line()}"
+            )
+        self._profile = profile
+        self._executable.place(seconds)
 
     def save_html(self, path: Any) -> None:
         """Write a page that shows the graph, its memory, its devices and, after `profile`, the time of each node.
@@ -312,6 +330,9 @@ class ConcreteFunction:
         >>> f = ef.function(lambda x: ef.sum(x * x))
         >>> f.get_concrete_function(ef.ones(3)).save_html("/tmp/graph.html")  # doctest: +SKIP
         """
+        with loading:
+            from eagerflow.capture.page import write
+
         write(path, self._last().view(self._profile))
 
     def _pack(self, tensors: Sequence[Tensor]) -> Any:

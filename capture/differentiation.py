@@ -11,7 +11,7 @@ from eagerflow.capture.interpreter import lengths_of
 from eagerflow.capture.options import Options
 from eagerflow.capture.tracing.trace import Trace
 from eagerflow.core import GradientTape, Tensor, Variable, alias, is_inexact, wrap
-from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
+from eagerflow.core.calls import CallOp, attach_call, kept, outputs_of, weight_of
 from eagerflow.core.dims import evaluate
 from eagerflow.core.pullback import restore
 from eagerflow.core.record import Record
@@ -68,7 +68,7 @@ class Differentiated:
         device = followed[0].device
         lengths = lengths_of(self.captured, arrays) if self._symbolic else {}
         rest = iter(made[count:])
-        kept = [next(rest) if slot is None else arrays[slot] for slot in self._given]
+        given = [next(rest) if slot is None else arrays[slot] for slot in self._given]
         arguments = [array if needed else None for array, needed in zip(arrays, self._needs, strict=True)]
 
         def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
@@ -77,16 +77,18 @@ class Differentiated:
             if tracked or any(type(weight) is not Tensor for weight in weights):
                 found = self._again(record, weights, lengths)
             else:
-                given = [*record.saved[-1], *[w._held for w in weights]]
-                made = self.backward.run(given, lengths)
+                made = self.backward.run([*record.saved[-1], *[w._held for w in weights]], lengths)
                 found = [wrap(a, v.device) for a, v in zip(made, self._joint.gradients, strict=True)]
             each = iter(found)
             every = [next(each) if reached else None for reached in self.reached]
             return [_zero_or_linear(item, parent) for item, parent in zip(every, record.parents, strict=True)]
 
         op: Any = CallOp(self.captured.name, gradients)
-        saved = (*[arguments[i] for i in self.positions], *values, list(rest), arguments, kept)
-        del arrays, made, inputs, kept, arguments, values  # the record has what is needed, and lets go of it in time
+        sources = [kept(arguments[i], inputs[i].device, device) for i in self.positions]
+        sources += [kept(value, v.device, device) for value, v in zip(values, self.variables, strict=True)]
+        saved = (*sources, list(rest), arguments, given)
+        # The record has what is needed, and lets go of it in time.
+        del arrays, made, inputs, given, arguments, values, sources
         record = attach_call(op, records, saved, followed, device)
         handles = iter(outputs_of(record, followed))
         return [next(handles) if i in self.targets else r for i, r in enumerate(results)]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eagerflow.capture import timeline
 from eagerflow.capture.graph import Graph, Node
 from eagerflow.capture.interpreter import lengths_of
 from eagerflow.capture.options import USUAL, Options
-from eagerflow.capture.passes import optimize
-from eagerflow.capture.program import Program
-from eagerflow.devices import generation
+from eagerflow.devices import Device, generation
+from eagerflow.late import loading
+
+if TYPE_CHECKING:
+    from eagerflow.capture.program import Program
 
 
 class Executable:
@@ -35,20 +37,24 @@ class Executable:
         self._symbolic = any(type(side) is not int for value in graph.inputs for side in value.shape)
         self._program: Program | None = None  # the only one, where there are no lengths to tell apart
         self._generation = generation()
-        self._profile: Mapping[Node, float] | None = None
+        self._profile: tuple[Mapping[Node, float], Mapping[Node, Device]] | None = None  # seconds, and where measured
         self._last: Program | None = None  # that of the last call
 
     @property
     def graph(self) -> Graph:
         """The graph that runs: after the passes."""
         if self._optimized is None:
+            with loading:
+                from eagerflow.capture.passes import optimize
+
             self._optimized = optimize(self.captured, self.options.passes)
         return self._optimized
 
     def place(self, profile: Mapping[Node, float] | None) -> None:
         """Decide anew where nodes run, by measured times; None for the declared costs."""
+        where = None if profile is None else self.last().placement.where
         with self._lock:
-            self._profile = profile
+            self._profile = None if profile is None or where is None else (profile, where)
             self._forget()
 
     def _forget(self) -> None:
@@ -84,7 +90,10 @@ class Executable:
         return self._last
 
     def _made(self, lengths: dict[str, int]) -> Program:
-        return Program(self.graph, lengths, self.options, self._profile)
+        with loading:
+            from eagerflow.capture.program import Program
+
+        return Program(self.graph, lengths, self.options, *(self._profile or ()))
 
     def run(self, arrays: Sequence[Any], lengths: dict[str, int] | None = None) -> list[Any]:
         """Run the graph, and return the arrays of its outputs; `lengths` if the shapes of inputs do not tell them."""

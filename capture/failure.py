@@ -25,8 +25,11 @@ def explained(node: Node, arrays: Sequence[Any], error: Exception, several: bool
         error.add_note(f"in {node.op.name}({came}) of a captured function{place}")
         return error
     made = explain(node.op, arrays, dict(node.attrs), error)
+    # In the thread of a device no line of the user's is under way.
+    message = str(made).removesuffix("\n  at unknown line")
     if isinstance(made, EagerflowError):
-        # In the thread of a device no line of the user's is under way.
-        return type(made)(str(made).removesuffix("\n  at unknown line") + place)
+        return type(made)(message + place)
+    if message != str(made):
+        made = type(made)(message)
     made.add_note(place.strip())
     return made

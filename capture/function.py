@@ -15,7 +15,6 @@ import optree
 
 from eagerflow.capture.concrete import ConcreteFunction
 from eagerflow.capture.options import USUAL, Options
-from eagerflow.capture.passes import chosen
 from eagerflow.capture.tracing.explanation import Explanation
 from eagerflow.capture.tracing.signature import Call, TensorKey, TensorSpec, check_specs, fit, quick_key
 from eagerflow.capture.tracing.table import Table, Trace
@@ -28,6 +27,7 @@ from eagerflow.core.explain import describe, user_line
 from eagerflow.core.traced import capturing
 from eagerflow.devices import DeviceName
 from eagerflow.errors import ArgumentError, CaptureError
+from eagerflow.late import loading
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -489,9 +489,19 @@ def _options(passes: Any, devices: Any, compress: str | None, atomic: bool, time
     if compress not in (None, "bfloat16"):
         raise ArgumentError(f"function: compress is None or 'bfloat16', got {compress!r}\n  at {user_line()}")
     number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if timeout is not None and not (number and timeout > 0):
-        raise ArgumentError(f"function: timeout is a positive number of seconds, got {timeout!r}\n  at {user_line()}")
+    if timeout is not None and not (number and 0 < timeout <= threading.TIMEOUT_MAX):
+        raise ArgumentError(
+            f"function: timeout is a positive number of seconds, or None for as long as it takes; got {timeout!r}\n"
+            f"  at {user_line()}"
+        )
     names = None if devices is None else (devices,) if isinstance(devices, str) else tuple(devices)
+    if names == ():
+        raise ArgumentError(f"function: devices has to name one, got {devices!r}\n  at {user_line()}")
     for name in names or ():
         DeviceName.parse(name)
-    return Options(None if passes is None else chosen(passes), names, compress, bool(atomic), timeout)
+    if passes is not None:
+        with loading:
+            from eagerflow.capture.passes import chosen
+
+        passes = chosen(passes)
+    return Options(passes, names, compress, bool(atomic), timeout)

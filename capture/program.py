@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from eagerflow.capture import timeline
@@ -14,7 +14,7 @@ from eagerflow.capture.options import Options
 from eagerflow.capture.page import GraphView
 from eagerflow.capture.partition import Part, Partitioned, partition
 from eagerflow.capture.placement import Costs, Placement, candidates, place
-from eagerflow.capture.plan import Memory, Plan
+from eagerflow.capture.plan import Memory, Plan, Replay
 from eagerflow.capture.profile import Profile
 from eagerflow.capture.view import Slice, view_of, view_of_parts
 from eagerflow.devices import Device, memory_limit
@@ -33,6 +33,8 @@ class Program:
         Which devices there are to choose from, and how it runs.
     profile : mapping of Node to float, optional
         Measured seconds of nodes, from which the placer takes costs.
+    measured_on : mapping of Node to Device, optional
+        Where they were measured.
 
     Attributes
     ----------
@@ -40,16 +42,23 @@ class Program:
         The graph in parts, one a device.
     plans : list of Plan
         The plan of each part.
+    replay : Replay or None
+        How the plan runs where its device can record it.
     run : callable
         ``run(arrays)`` runs it and returns the arrays of its outputs: new ones in every run.
     """
 
     def __init__(
-        self, graph: Graph, lengths: dict[str, int], options: Options, profile: Mapping[Node, float] | None = None
+        self,
+        graph: Graph,
+        lengths: dict[str, int],
+        options: Options,
+        profile: Mapping[Node, float] | None = None,
+        measured_on: Mapping[Node, Device] | None = None,
     ) -> None:
         self.graph = graph
         self.lengths = lengths
-        self.costs = Costs(lengths, profile)
+        self.costs = Costs(lengths, profile, measured_on=measured_on)
         self.devices = candidates(graph, options.devices)
         only = only_device(graph, self.devices)
         if only is not None and memory_limit(only) is not None:
@@ -62,8 +71,14 @@ class Program:
         self.plans = [Plan(part.graph, lengths) for part in self.partitioned.parts]
         self.executor = Executor(self.partitioned, self.plans, options)
         # Without anything to see to, a plan runs by itself.
-        direct = only is not None and not options.atomic and options.timeout is None
+        alone = len(self.plans) == 1 and not self.partitioned.edges and not options.atomic and options.timeout is None
+        direct = alone and only is not None
         self.run: Callable[..., list[Any]] = self.plans[0].run if direct else self.executor.run
+        self.replay: Replay | None = None
+        if alone and type((part := self.partitioned.parts[0]).device.kind).records:
+            self.replay = Replay.of(part.graph, part.device, self.plans[0].run)
+            if self.replay.reason is None:
+                self.run = partial(_replayed, self.replay, part, len(graph.outputs))
 
     @cached_property
     def placement(self) -> Placement:
@@ -97,9 +112,12 @@ class Program:
 
     @property
     def source(self) -> str:
-        """The Python that runs; of several parts each under the name of its device."""
+        """The Python that runs; of several parts each under the name of its device.
+
+        Above it stands whether it is replayed, or why not, where the device can do that.
+        """
         if len(self.plans) == 1:
-            return self.plans[0].source
+            return self.plans[0].source if self.replay is None else f"# {self.replay}\n{self.plans[0].source}"
         parts = zip(self.partitioned.parts, self.plans, strict=True)
         return "\n\n".join(f"# {part.device}\n{plan.source}" for part, plan in parts)
 
@@ -107,6 +125,14 @@ class Program:
     def memory(self) -> Memory:
         """How much memory the plans need together."""
         return Memory(*[sum(sizes) for sizes in zip(*[plan.memory for plan in self.plans], strict=True)])
+
+
+def _replayed(replay: Replay, part: Part, outputs: int, arrays: Sequence[Any]) -> list[Any]:
+    """Run the only part of a graph."""
+    found: list[Any] = [None] * outputs
+    for position, array in zip(part.outputs, replay.run([arrays[i] for i in part.inputs]), strict=True):
+        found[position] = array
+    return found
 
 
 def only_device(graph: Graph, devices: Sequence[Device]) -> Device | None:

@@ -13,11 +13,13 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections import deque
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from eagerflow.devices.cuda_graph import CudaGraph
 from eagerflow.devices.kind import Kind, MemoryInfo
 from eagerflow.devices.speed.rates import Link, Rates
 from eagerflow.errors import DTypeError, MissingExtraError
@@ -47,6 +49,7 @@ class CUDA(Kind):
     """CuPy on NVIDIA GPUs."""
 
     name = "cuda"
+    records = True
 
     def __init__(self) -> None:
         self._copies: dict[int, Any] = {}  # streams for copies to each GPU
@@ -96,6 +99,11 @@ class CUDA(Kind):
         with self.activate(index):
             self.namespace.cuda.runtime.deviceSynchronize()
         self._land()
+
+    def record(self, run: Callable[[], Any], index: int) -> CudaGraph:
+        """Record a CUDA graph."""
+        with self.activate(index):
+            return CudaGraph(self.namespace, run)
 
     # --- copies -----------------------------------------------------------------------------------
 

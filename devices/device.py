@@ -107,7 +107,8 @@ def _here(parsed: DeviceName, name: str) -> Device:
         return _current.get()
     kind = registry.kinds().get(parsed.kind)
     if kind is None:
-        raise DeviceError(f"unknown device kind in {name!r}; known are {sorted(registry.kinds())}")
+        hint = "; GPUs are 'cuda:0', 'cuda:1', …" if parsed.kind == "gpu" else ""
+        raise DeviceError(f"unknown device kind in {name!r}; known are {sorted(registry.kinds())}{hint}")
     index = parsed.index or 0
     if index >= kind.count():
         why = kind.why_unavailable()
@@ -268,12 +269,20 @@ def _wish(name: str | Device | None, frame: FrameType) -> tuple[Device, Request 
         return CPU0, None
     if isinstance(name, Device):
         return name, Request(DeviceName(name.kind.name, name.index), name, where, soft=_soft)
-    parsed = DeviceName.parse(name)
+    try:
+        parsed = DeviceName.parse(name)
+    except DeviceError as error:
+        raise _at(error, where) from None
     try:
         found = _here(parsed, name)
-    except DeviceError:
+    except DeviceError as error:
         if not _soft:
-            raise
+            raise _at(error, where) from None
         found = _current.get()
         return found, Request(DeviceName(), found, where, wanted=name, soft=True)
     return found, Request(DeviceName(parsed.kind, parsed.index), found, where, soft=_soft)
+
+
+def _at(error: DeviceError, where: tuple[str, int]) -> DeviceError:
+    """Return an error with the line that asks."""
+    return DeviceError(f"{error}\n  at {Request(DeviceName(), None, where).line}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,7 @@ from eagerflow.devices.speed.rates import Link, Rates
 from eagerflow.errors import DeviceError
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryInfo:
+class MemoryInfo(NamedTuple):
     """Memory of a device, in bytes.
 
     Parameters
@@ -60,6 +59,8 @@ class Kind:
     complete : bool
         Whether the namespace has all that kernels use of NumPy's. Where it may not, a kernel is tried on a sample
         before it is used, so that placers know which ops the kind has no kernel for.
+    records : bool
+        Whether what is queued on its devices can be recorded and launched again as one; see `record`.
     host_fallback : bool
         Whether ops without a kernel run on the host, with copies there and back. Otherwise they are errors.
 
@@ -74,6 +75,7 @@ class Kind:
     name: str
     array_type: type
     complete = True
+    records = False
     host_fallback = False
 
     @property
@@ -115,6 +117,17 @@ class Kind:
 
     def synchronize(self, index: int) -> None:
         """Wait until the work given to device `index` is done."""
+
+    def record(self, run: Callable[[], Any], index: int) -> Any:
+        """Call a function and record what it queues on device `index`, without computing it.
+
+        Returns
+        -------
+        context manager
+            With the attribute `made`, what the function returned; within its block, ``launch()`` computes it, from the
+            same arrays into the same arrays.
+        """
+        raise NotImplementedError
 
     def limit_memory(self, index: int, limit: int | None) -> None:
         """Hold arrays of device `index` to so many bytes, where the library can; None takes the limit back."""

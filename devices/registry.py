@@ -123,7 +123,7 @@ def set_logical_devices(kind: str, count: int) -> None:
     Raises
     ------
     DeviceError
-        The kind cannot be divided, or the count is not positive.
+        The kind cannot be divided, or the count is no positive integer.
 
     Examples
     --------
@@ -135,8 +135,9 @@ def set_logical_devices(kind: str, count: int) -> None:
     """
     if kind != "cpu":
         raise DeviceError(f"only the kind 'cpu' can be divided into logical devices, got {kind!r}")
-    if count < 1:
-        raise DeviceError(f"the number of logical devices is 1 or more, got {count!r}")
+    if not hasattr(count, "__index__") or isinstance(count, bool) or count < 1:
+        raise DeviceError(f"the number of logical devices is an integer, 1 or more; got {count!r}")
+    count = int(count)
     _cpu.logical = count
     share_blas(count)
     changed()

@@ -7,7 +7,7 @@ from typing import Any
 
 from eagerflow.core import ArrayMethods, Tensor, convert
 from eagerflow.core.batching import Batching, repeated
-from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
+from eagerflow.core.calls import CallOp, attach_call, back_at, outputs_of, place, weight_of
 from eagerflow.core.explain import user_line
 from eagerflow.core.forward import ForwardLevel, transpose
 from eagerflow.core.record import Record
@@ -92,18 +92,23 @@ def _record(
     f: Function, tensors: list[Tensor], parents: tuple[Record | None, ...], results: list[Tensor], gradient: Function
 ) -> Record | None:
     name = getattr(f, "__name__", "custom_gradient")
-    shapes = [tensor.shape for tensor in tensors]
+    likes = [(tensor.shape, tensor.device) for tensor in tensors]
     results_like = [(r.shape, r.dtype, r.device) for r in results]
 
+    there = place()
+
     def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
-        given = gradient(*[weight_of(item, like) for item, like in zip(g, results_like, strict=True)])
+        weights = [weight_of(item, like) for item, like in zip(g, results_like, strict=True)]
+        with back_at(there):
+            given = gradient(*weights)
         given = given if isinstance(given, tuple | list) else (given,)
-        if len(given) != len(shapes):
+        if len(given) != len(likes):
             raise GradientError(
-                f"custom_gradient: {name} has {len(shapes)} arguments but its gradient function "
+                f"custom_gradient: {name} has {len(likes)} arguments but its gradient function "
                 f"returned {len(given)} gradients"
             )
-        return [_checked(item, shape, name) for item, shape in zip(given, shapes, strict=True)]
+        found = [_checked(item, shape, name) for item, (shape, _) in zip(given, likes, strict=True)]
+        return [g if g.device is home else g.to(home) for g, (_, home) in zip(found, likes, strict=True)]
 
     op: Any = CallOp(name, gradients)
     made: Record | None = attach_call(op, parents, None, results, results[0].device)

@@ -19,7 +19,7 @@ from eagerflow.core import (
     interpret,
     is_inexact,
 )
-from eagerflow.core.calls import CallOp, attach_call, outputs_of, weight_of
+from eagerflow.core.calls import CallOp, attach_call, back_at, kept, outputs_of, place, weight_of
 from eagerflow.core.dispatch import current_interpreter
 from eagerflow.core.explain import user_line
 from eagerflow.core.op import Op
@@ -120,9 +120,11 @@ def checkpoint(f: Function) -> Function:
         if not inexact:
             return out
 
+        home, there = inexact[0].device, place()
+
         def gradients(g: list[Any], record: Record, tracked: bool) -> list[Any]:
             arguments = [restore(record, slot, tracked) for slot in range(len(tensors))]
-            with GradientTape() as tape, interpret(_Replay(remember.draws, remember.outer)):
+            with back_at(there), GradientTape() as tape, interpret(_Replay(remember.draws, remember.outer)):
                 tape.watch(arguments)
                 tape.watch(variables)
                 outputs = [r for r in map(convert, optree.tree_leaves(run(arguments))) if is_inexact(r.dtype)]
@@ -131,9 +133,10 @@ def checkpoint(f: Function) -> Function:
             return [item.conj() if item.dtype.kind == "c" else item for item in found]
 
         parents = tuple([t._rec for t in tensors] + [v._read()._rec for v in variables])
-        saved = (*[alias(t) if isinstance(t, Traced) else t._held for t in tensors], *[None] * (len(variables) + 1))
+        values = [alias(t) if isinstance(t, Traced) else kept(t._held, t.device, home) for t in tensors]
+        saved = (*values, *[None] * (len(variables) + 1))
         op: Any = CallOp("checkpoint", gradients)
-        record = attach_call(op, parents, saved, inexact, inexact[0].device)
+        record = attach_call(op, parents, saved, inexact, home)
         handles = iter(outputs_of(record, inexact))
         final = [next(handles) if is_inexact(r.dtype) else r for r in results]
         return optree.tree_unflatten(out_structure, final)

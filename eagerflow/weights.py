@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import Any
 
 import ml_dtypes
@@ -70,7 +69,7 @@ def save_weights(path: str | os.PathLike[str], tree: Any) -> None:
     if not arrays:
         raise CheckpointError(f"save_weights: there is no Variable to write to {path}")
     # In the same folder, so that the last step is a renaming.
-    unfinished = f"{path}.{secrets.token_hex(4)}.part"
+    unfinished = f"{path}.{os.urandom(4).hex()}.part"
     try:
         # Not save_file, whose files only their owner may read.
         with open(unfinished, "xb") as file:

@@ -33,6 +33,7 @@ def elementwise(
     flops: float = 1.0,
     scalar: str | None = None,
     onnx: str | None = None,
+    lacks: Callable[[Any], str | None] | None = None,
     kinds: str = "f",
     smooth: int = 2,
     numpy: Sequence[str] = (),
@@ -51,7 +52,7 @@ def elementwise(
         An expression, and what it prints.
     inputs : str
         ``"x"`` or ``"x y"``.
-    vjp, no_gradient, jvp, flops, scalar, onnx, kinds, smooth
+    vjp, no_gradient, jvp, flops, scalar, onnx, lacks, kinds, smooth
         As for `Op`. Forward mode needs no `jvp` of functions that are holomorphic, or real.
     domain : tuple, or one for each input
         Interval in which the function is defined and smooth; tests draw from it.
@@ -96,6 +97,7 @@ def elementwise(
         flops=flops,
         scalar=scalar,
         onnx=onnx,
+        lacks=lacks,
         kinds=kinds,
         smooth=smooth,
     )

@@ -10,7 +10,7 @@ SC 2011) in NumPy's implementation, on the host for every kind of device.
 
 from __future__ import annotations
 
-import secrets
+import os
 import sys
 import threading
 from typing import Any
@@ -99,10 +99,12 @@ class Generator:
                 f"seed it outside, or make an ef.random.Generator(seed) in the function\n  at {user_line()}"
             )
         if seed is None:
-            seed = secrets.randbits(64)
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            # Nothing to spread over the bits; `numpy.random` is loaded with the first draw or seed.
+            first, second = np.frombuffer(os.urandom(16), np.uint64)
+        elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise DTypeError(f"seed: expected an integer of 0 or more, got {seed!r}")
-        first, second = np.random.SeedSequence(int(seed)).generate_state(2, np.uint64)
+        else:
+            first, second = np.random.SeedSequence(int(seed)).generate_state(2, np.uint64)
         with self._lock:
             self._key = (int(first), int(second))
             self._counter = 0

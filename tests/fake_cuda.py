@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -121,14 +122,17 @@ class Stream:
 
 
 class Graph:
-    """A graph. What was captured runs again by `replayed`, which a test sets."""
+    """A graph: what arrays were computed while it was captured, and how to compute them again into the same memory."""
 
-    replayed: Any = staticmethod(lambda: None)
     waited = 0
+
+    def __init__(self) -> None:
+        self.operations: list[Callable[[], None]] = []
 
     def launch(self, stream: Any = None) -> None:
         log.append(("launch", (stream or get_current_stream()).name))
-        Graph.replayed()
+        for operation in self.operations:
+            operation()
 
 
 class CUDARuntimeError(RuntimeError):
@@ -181,6 +185,27 @@ class Pool:
 here = Here()
 _null = Stream(null=True)
 pool = Pool()
+
+
+def capturing() -> Graph | None:
+    """Return the graph that is captured in this thread."""
+    return get_current_stream().capturing
+
+
+class PinnedPool:
+    """A pool of memory of the host that copies go through."""
+
+    def malloc(self, size: int) -> Any:
+        return bytearray(size)
+
+
+pinned = PinnedPool()
+allocator: list[Callable[[int], Any]] = [pinned.malloc]
+
+
+def set_pinned_memory_allocator(malloc: Callable[[int], Any]) -> None:
+    """Let copies from the host go through other memory."""
+    allocator[0] = malloc
 
 
 def get_current_stream(device_id: int = -1) -> Stream:

@@ -14,8 +14,9 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -32,10 +33,14 @@ from fake_cuda import (
     Memory,
     Pool,
     Stream,
+    allocator,
+    capturing,
     get_current_stream,
     here,
     log,
+    pinned,
     pool,
+    set_pinned_memory_allocator,
     synchronized,
 )
 
@@ -46,6 +51,10 @@ class NotInCuPy(TypeError):
     """A kernel uses what CuPy does not have."""
 
 
+_PRODUCTS = {  # of matrices and of what solves systems: libraries that CuPy does not capture
+    "matmul", "dot", "tensordot", "inner", "vdot", "einsum", "inv", "solve", "det", "slogdet", "eigh", "svd", "qr",
+    "cholesky", "lstsq", "pinv",
+}  # fmt: skip
 # What takes NumPy arrays: the ways in, and where CuPy converts indices.
 _WAYS_IN = {"array", "asarray", "ascontiguousarray", "asanyarray"}
 # Of the methods of ufuncs, CuPy has these.
@@ -94,8 +103,33 @@ def _call(name: str, function: Any, args: Any, kwargs: Any, hosts: bool = False)
     if not hosts and any(isinstance(x, np.ndarray) for x in given):
         raise NotInCuPy(f"{name}: Unsupported type <class 'numpy.ndarray'>")
     _same_device([x for x in given if isinstance(x, ndarray)])
-    with np.errstate(all="ignore"):  # CuPy warns of nothing
-        return _wrapped(function(*_open(args), **{key: _open(value) for key, value in kwargs.items()}))
+    if capturing() is not None and name.removeprefix("ndarray.") in _PRODUCTS:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+    if hosts:
+        for x in given:
+            if isinstance(x, np.ndarray):
+                allocator[0](x.nbytes)
+
+    def compute() -> Any:
+        with np.errstate(all="ignore"):  # CuPy warns of nothing
+            return function(*_open(args), **{key: _open(value) for key, value in kwargs.items()})
+
+    return recorded(compute)
+
+
+def recorded(compute: Callable[[], Any]) -> Any:
+    """Compute arrays; while a graph is captured, note how that is done again."""
+    made = _wrapped(compute())
+    graph = capturing()
+
+    def again() -> None:
+        for mine, new in zip(_leaves(made), _leaves(_wrapped(compute())), strict=True):
+            if isinstance(mine, ndarray) and not np.shares_memory(mine._host, new._host):
+                mine._host[...] = new._host
+
+    if graph is not None:
+        graph.operations.append(again)
+    return made
 
 
 def _signature(real: Any) -> inspect.Signature | None:
@@ -153,7 +187,7 @@ def _as_cupy_gives(name: str, real: Any, inputs: Any, kwargs: Any, result: Any) 
     else:
         raise NotInCuPy(f"{name}: Wrong type {dtypes} of arguments for {name}")
     results = result if isinstance(result, tuple) else (result,)
-    made = [ndarray(r._host.astype(dtype)) for r, dtype in zip(results, expected, strict=True)]
+    made = recorded(lambda: [r._host.astype(dtype) for r, dtype in zip(results, expected, strict=True)])
     return tuple(made) if isinstance(result, tuple) else made[0]
 
 
@@ -287,12 +321,16 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> Any:
         if any(isinstance(x, np.ndarray) for x in _leaves(key)):
             raise NotInCuPy("an index on the host is copied at every use")
-        return _wrapped(np.asarray(self._host[_open(key)]))
+        return recorded(lambda: np.asarray(self._host[_open(key)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if any(isinstance(x, np.ndarray) for x in [*_leaves(key), *_leaves(value)]):
             raise NotInCuPy("an index or a value on the host is copied at every use")
-        self._host[_open(key)] = _open(value)
+
+        def write() -> None:
+            self._host[_open(key)] = _open(value)
+
+        recorded(write)
 
     def __len__(self) -> int:
         return len(self._host)
@@ -363,10 +401,33 @@ def _new(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
     return ndarray(np.empty(shape, dtype, order))
 
 
+@cache
+def _compiled(code: str) -> Any:
+    return importlib.import_module("cuda_on_host").functions(code)
+
+
+class RawModule:
+    """Kernels, which a compiler for the host makes."""
+
+    def __init__(self, code: str, options: tuple[str, ...] = ()) -> None:
+        self._functions = _compiled(code)
+
+    def get_function(self, name: str) -> Callable[..., None]:
+        function = self._functions[name]
+
+        def launch(blocks: Any, threads: Any, arguments: Any) -> None:
+            _same_device([x for x in arguments if isinstance(x, ndarray)])
+            recorded(lambda: function(blocks, threads, _open(list(arguments))))
+
+        return launch
+
+
 def _module(real: Any, special: Any) -> tuple[Module, Module]:
     made = Module("cupy", np, real)
     made.ndarray = ndarray
     made.asnumpy = _asnumpy
+    made.RawModule = RawModule
+    made.get_default_pinned_memory_pool = lambda: pinned
     cuda = types.ModuleType("cupy.cuda")
     runtime = types.SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
@@ -379,6 +440,7 @@ def _module(real: Any, special: Any) -> tuple[Module, Module]:
     vars(cuda).update(
         Device=Device, Stream=Stream, Event=Event, Graph=Graph, MemoryPool=Pool, runtime=runtime,
         get_current_stream=get_current_stream, using_allocator=lambda malloc: nullcontext(),
+        set_pinned_memory_allocator=set_pinned_memory_allocator,
     )  # fmt: skip
     core = types.ModuleType("cupy._core")
     core._routines_linalg = types.SimpleNamespace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,8 +30,10 @@ def cpus(count: int = 4) -> list[Device]:
 
 
 def quiet() -> None:
-    """Check that no step is left in the queue of any device."""
-    assert all(found.tasks.empty() for found in worker._workers.values())
+    """Wait until nothing is left for any device, and it is free: threads let go a moment after a step is over."""
+    for found in worker._workers.values():
+        while found.tasks or found.holder is not None:
+            time.sleep(0)
 
 
 class Scattered:
@@ -170,10 +173,13 @@ def arrays_of(seed: int, count: int = 2) -> list[np.ndarray]:
     return [rng.integers(-4, 5, SIZE) / 4 for _ in range(count)]
 
 
-def assigning(callback: Any, options: Options) -> tuple[Any, list[ef.Variable]]:
-    """Return an executor that assigns a Variable on each of two devices before and after a callback on the second."""
-    here, there = cpus(2)
-    variables = [ef.Variable(np.zeros(SIZE), name="a"), ef.Variable(np.zeros(SIZE), name="b", device="cpu:1")]
+def assigning(callback: Any, options: Options, swapped: bool = False) -> tuple[Any, list[ef.Variable]]:
+    """Return an executor that assigns a Variable on each of two devices before a callback on the second of them.
+
+    It delivers on cpu:0, which is the first of them or, if `swapped`, the second.
+    """
+    here, there = reversed(cpus(2)) if swapped else cpus(2)
+    variables = [ef.Variable(np.zeros(SIZE), name=n, device=d) for n, d in zip("ab", (here, there), strict=True)]
     f = Builder()
     where: dict[Node, Device] = {}
     for variable, device in zip(variables, (here, there), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cuda_on_host
 import eagerflow as ef
 import fake_cuda
 import fake_cupy
 from eagerflow.capture.plan.replay import Replay
-from eagerflow.core import Draw
+from eagerflow.core import Draw, is_inexact
 from fake_cuda import log
-from numeric import differentiable
-from test_cupy import HOST_ONLY
+from numeric import call, differentiable
+from test_cupy import HOST_ONLY, in_dtype
 from test_other_kinds import OPS, everything, on
 
 
@@ -142,6 +144,16 @@ def test_dtypes_that_cupy_lacks_are_refused_with_a_remedy(cupy: Any, monkeypatch
         x.to("cuda:0")
 
 
+def test_dtypes_that_a_kernel_of_cupy_refuses_are_dtype_errors(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tanh(x: Any) -> Any:
+        raise ValueError("Unsupported dtype float128")
+
+    op = ef.ops.registry()["tanh"]
+    monkeypatch.setitem(op._kernels, kind(), tanh)
+    with pytest.raises(ef.errors.DTypeError, match=r"tanh: Unsupported dtype float128\n  got x: float64\[2\]"):
+        ef.tanh(ef.asarray([1.0, 2.0], device="cuda:0"))
+
+
 def test_reading_a_value_waits_for_its_stream_alone(cupy: Any) -> None:
     x = ef.asarray([1.0, 2.0], device="cuda:1") * 2.0
     log.clear()
@@ -225,26 +237,14 @@ class Program:
         self.count._value = type(self.count._value)(self.count._value._held + 1.0, device="cuda:0")
         return [result, x]
 
-    def relaunch(self) -> None:
-        """What a launch of the graph computes: from the arrays of the replay, into its arrays."""
-        r = self.replay
-        x, y = r._inputs
-        weight, count = r._values
-        r._results[0][...] = x + y + weight
-        if r._results[1] is not x:
-            r._results[1][...] = x
-        r._assigned[0][...] = count + 1.0
-
 
 def arrays(*values: float) -> list[Any]:
     return [kind().from_host(np.array([v, v]), 0) for v in values]
 
 
 @pytest.fixture
-def program(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> Program:
-    made = Program()
-    monkeypatch.setattr(fake_cuda.Graph, "replayed", staticmethod(made.relaunch))
-    return made
+def program(cupy: Any) -> Program:
+    return Program()
 
 
 def test_a_replayed_program_gives_what_a_plain_run_gives(program: Program) -> None:
@@ -389,6 +389,62 @@ def test_every_op_on_a_gpu_gives_what_it_gives_on_the_cpu(name: str, seed: int) 
         assert repr(there.device) == "cuda:0"
         assert (here.shape, here.dtype) == (there.shape, there.dtype)
         np.testing.assert_allclose(here.numpy(), there.numpy(), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", sorted(set(OPS) - HOST_ONLY))
+def test_every_op_that_works_in_a_dtype_does_so_on_a_gpu(name: str, dtype: str) -> None:
+    in_dtype(name, dtype, nullcontext)
+
+
+def captured_as_eager(name: str, device: str) -> None:
+    """Compare a captured op, and its gradient, on a device with eager code on the CPU."""
+    op = OPS[name]
+    for seed in range(2):
+        sample = op.sample(Draw(seed))
+        if not any(isinstance(x, np.ndarray) for x in sample.inputs):
+            return
+        moving = differentiable(op, sample)
+        rng = np.random.default_rng(seed)
+        near = call(op, on("cpu:0", sample.inputs), sample.attrs)
+        weights = [rng.normal(size=y.shape).astype(y.dtype) if is_inexact(y.dtype) else None for y in near]
+
+        def run(*xs: Any, moving: Any = moving, weights: Any = weights, attrs: Any = sample.attrs) -> Any:
+            sources = [xs[i] for i in moving]
+            with ef.GradientTape() as tape:
+                tape.watch(sources)
+                made = list(call(op, xs, attrs))
+            if not moving:
+                return made
+            pairs = [(y, w) for y, w in zip(made, weights, strict=True) if w is not None]
+            seeds = [ef.asarray(w, device=xs[moving[0]].device) for _, w in pairs]
+            return [*made, *tape.gradient([y for y, _ in pairs], sources, seeds, unconnected="zero")]
+
+        expected = run(*on("cpu:0", sample.inputs))
+        for got, wanted in zip(ef.function(run)(*on(device, sample.inputs)), expected, strict=True):
+            assert repr(got.device) == device
+            assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype)
+            np.testing.assert_allclose(got.numpy(), wanted.numpy(), rtol=1e-7, atol=1e-7)
+
+
+CAPTURABLE = sorted(
+    set(OPS) - HOST_ONLY - {"argwhere", "nonzero", "root", "unique"}
+)  # which depend on values, or run Python
+
+
+@pytest.mark.skipif(cuda_on_host.why_missing() is not None, reason=str(cuda_on_host.why_missing()))
+@pytest.mark.parametrize("name", CAPTURABLE[::9])
+def test_captured_ops_on_a_stand_in_are_those_of_the_cpu(name: str, cupy: Any) -> None:
+    pytest.importorskip("scipy", reason="the stand-in for CuPy needs SciPy")
+    cupy.cuda.runtime.memGetInfo = lambda: (1 << 30, 1 << 30)
+    captured_as_eager(name, "cuda:0")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", CAPTURABLE)
+def test_captured_ops_on_a_gpu_are_those_of_the_cpu(name: str) -> None:
+    captured_as_eager(name, "cuda:0")
 
 
 @pytest.mark.cuda

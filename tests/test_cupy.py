@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import operator
 from typing import Any
 
 import ml_dtypes
@@ -55,7 +56,9 @@ def test_every_op_has_a_kernel_over_cupy(name: str, seed: int) -> None:
     with pretended(CUPY):
         given = on("cuda:1", sample.inputs)
         if name in HOST_ONLY:
-            with pytest.raises(ef.errors.DeviceError, match=r"no kernel for this device|on the CPU only"):
+            with pytest.raises(ef.errors.DeviceError, match=rf"{name}: .*'cuda' have no kernel: .*x.to\('cpu'\)"):
+                op.kernel_for(ef.devices.find("cuda:1"))
+            with pytest.raises(ef.errors.DeviceError, match=rf"{name}: .*'cuda' have no kernel"):
                 everything(op, given, sample.attrs, moving, seed)
             return
         far = everything(op, given, sample.attrs, moving, seed)
@@ -66,9 +69,20 @@ def test_every_op_has_a_kernel_over_cupy(name: str, seed: int) -> None:
             np.testing.assert_allclose(here.numpy(), there.numpy(), rtol=1e-9, atol=1e-9)
 
 
+@needs_cupy
+def test_what_cupy_has_no_function_for_is_known_by_declarations() -> None:
+    with pretended(CUPY) as xp:
+        assert {name for name, op in OPS.items() if op.lacks is not None and op.lacks(xp)} == HOST_ONLY
+
+
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "bfloat16", "float16"])
 @pytest.mark.parametrize("name", sorted(set(OPS) - HOST_ONLY))
 def test_every_op_that_works_in_a_dtype_does_so_over_cupy(name: str, dtype: str) -> None:
+    in_dtype(name, dtype, lambda: pretended(CUPY))
+
+
+def in_dtype(name: str, dtype: str, gpus: Any) -> None:
+    """Compare an op in a dtype with the CPU."""
     op = OPS[name]
     if dtype == "complex64" and "c" not in op.kinds:
         return
@@ -82,7 +96,7 @@ def test_every_op_that_works_in_a_dtype_does_so_over_cupy(name: str, dtype: str)
     if not any(isinstance(x, np.ndarray) for x in cast):
         return
     tolerance = 2e-2 if made.itemsize == 2 else 1e-4
-    with pretended(CUPY):
+    with gpus():
         far = call(op, on("cuda:0", cast), sample.attrs)
         for here, there in zip(near, far, strict=True):
             assert (here.shape, here.dtype) == (there.shape, there.dtype)
@@ -181,6 +195,19 @@ def test_arrays_of_two_gpus_do_not_meet() -> None:
         here = xp.array(np.ones(3))
         with xp.cuda.Device(1), pytest.raises(ValueError, match="on device 0, the current device is 1"):
             here + 1.0
+
+
+@needs_cupy
+def test_cupy_has_the_parts_that_the_kind_uses() -> None:
+    for name in (
+        "cuda.Device", "cuda.Stream", "cuda.Event", "cuda.MemoryPool", "cuda.using_allocator",
+        "cuda.get_current_stream", "cuda.set_pinned_memory_allocator", "get_default_pinned_memory_pool",
+        "get_default_memory_pool", "RawModule", "cuda.Stream.begin_capture", "cuda.Stream.end_capture",
+        "cuda.Stream.wait_event", "cuda.Graph.launch",
+        "cuda.runtime.getDeviceCount", "cuda.runtime.memGetInfo", "cuda.runtime.deviceSynchronize",
+        "cuda.runtime.getDeviceProperties", "may_share_memory", "asnumpy",
+    ):  # fmt: skip
+        operator.attrgetter(name)(CUPY)
 
 
 @needs_cupy

@@ -386,7 +386,7 @@ def callback(x):
         time.sleep(0.2)
     return [x]
 
-executor, (a, b) = assigning(callback, Options(atomic=True))
+executor, (a, b) = assigning(callback, Options(atomic=True), SWAPPED)
 try:
     executor.run([])
 except KeyboardInterrupt:
@@ -410,7 +410,14 @@ else:
 """
 
 
-@pytest.mark.parametrize(("source", "word"), [(INTERRUPT, "interrupted"), (FORK, "forked")])
+WAITING, RUNNING = (INTERRUPT.replace("SWAPPED", word) for word in ("False", "True"))  # the caller, meanwhile
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [(WAITING, "interrupted"), (RUNNING, "interrupted"), (FORK, "forked")],
+    ids=["interrupt-waiting", "interrupt-running", "fork"],
+)
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the system has no signals for threads, and no fork")
 def test_in_a_process_of_its_own(source: str, word: str) -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM.format(tests=sys.path[0]) + source]
@@ -423,7 +430,7 @@ def test_in_a_process_of_its_own(source: str, word: str) -> None:
 def test_an_interrupt_while_a_step_is_handed_out_ends_it(submitted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     executor, (a, b) = assigning(lambda x: [x], Options(atomic=True))
 
-    def launch(tasks: Any) -> None:
+    def launch(tasks: Any, *turn: Any) -> None:
         worker.launch(tasks[:1])
         raise KeyboardInterrupt
 

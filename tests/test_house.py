@@ -13,18 +13,27 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "eagerflow"
 
-FLOORS = {"errors": 0, "devices": 1, "core": 2, "ops": 3, "capture": 4}
+FLOORS = {"errors": 0, "late": 0, "devices": 1, "core": 2, "ops": 3, "capture": 4}
 USER_LEVEL = 5
 
 # Whatever is imported inside a function must be one of these: the extras, which may be missing,
-# and what is too slow to import before it is needed.
-SLOW = {"concurrent", "opt_einsum"}
+# what is too slow to import before it is needed (sysconfig reads a file of hundreds of settings),
+# and the rooms of ours that only a captured function needs when it is called, timed or shown.
+SLOW = {"concurrent", "opt_einsum", "sysconfig"}
+LATE = {
+    "eagerflow.capture.events",
+    "eagerflow.capture.page",
+    "eagerflow.capture.passes",
+    "eagerflow.capture.profile",
+    "eagerflow.capture.program",
+}
 OPTIONAL = {
     "cupy",
     "cupyx",
@@ -70,10 +79,28 @@ def floor(module: str) -> int:
 
 def imports(path: Path, typing_too: bool) -> Iterator[tuple[str, int]]:
     """Give the modules that a file imports, with the line; those of eagerflow as precisely as can be."""
-    for node, _, typing_only in walk(ast.parse(path.read_text()), False, False):
+    tree = ast.parse(path.read_text())
+    for node, _, typing_only in walk(tree, False, False):
         if typing_only and not typing_too:
             continue
         yield from ((name, node.lineno) for name in imported(node))
+    for table, line, _ in late_names(tree):
+        yield from ((name, line) for name in table)
+
+
+def late_names(tree: ast.AST) -> Iterator[tuple[dict[str, list[str]], int, dict[str, list[str]]]]:
+    """Give what a file lets `late` load, by module, with the line, and what it tells type checkers in its place."""
+    for node in ast.walk(tree):
+        if is_typing_only(node):
+            for call in (inner for statement in node.orelse for inner in ast.walk(statement)):
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "late":
+                    told = {inner.module: [a.name for a in inner.names] for inner in node.body}
+                    yield ast.literal_eval(call.args[1]), call.lineno, told
+
+
+def is_typing_only(node: ast.AST) -> TypeGuard[ast.If]:
+    """Tell whether only type checkers see what is in the body of a statement."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def imported(node: ast.Import | ast.ImportFrom) -> list[str]:
@@ -90,8 +117,9 @@ def walk(node: ast.AST, inside: bool, typing_only: bool) -> Iterator[tuple[ast.I
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child, inside, typing_only
-        elif isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
-            yield from walk(child, inside, True)
+        elif is_typing_only(child):
+            yield from walk(ast.Module(child.body, []), inside, True)
+            yield from walk(ast.Module(child.orelse, []), inside, typing_only)
         else:
             yield from walk(child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef), typing_only)
 
@@ -112,15 +140,122 @@ def test_imports_come_from_below(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_functions_import_optional_dependencies_only(module: str) -> None:
+def test_functions_import_what_is_optional_or_late_only(module: str) -> None:
     wrong = [
         f"{MODULES[module]}:{node.lineno} imports {name} inside a function"
         for node, inside, _ in walk(ast.parse(MODULES[module].read_text()), False, False)
         if inside
         for name in imported(node)
-        if name.partition(".")[0] not in OPTIONAL | SLOW
+        if name.partition(".")[0] not in OPTIONAL | SLOW and name not in LATE
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_one_thread_at_a_time_imports_what_is_late(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text())
+    alone = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With) and [ast.unparse(item.context_expr) for item in node.items] == ["loading"]
+        for inner in ast.walk(node)
+    }
+    wrong = [
+        f"{MODULES[module]}:{node.lineno} imports {', '.join(imported(node))} without holding `loading`"
+        for node, inside, _ in walk(tree, False, False)
+        if inside and node not in alone and any(ours(name) for name in imported(node))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_threads_may_ask_at_the_same_time(tmp_path: Path) -> None:
+    program = """
+import os, sys, threading
+import eagerflow as ef
+
+sys.setswitchinterval(1e-5)
+x = ef.ones(3)
+f, g = ef.function(lambda x: ef.sum(ef.sin(x))), ef.function(lambda x: x * 2)
+folder = sys.argv[1]
+
+
+def traced():
+    with ef.profiler.trace(os.path.join(folder, "trace")):
+        pass
+
+
+work = [
+    traced,
+    lambda: f(x),
+    lambda: ef.capture.Profile,
+    lambda: ef.capture.Memory,
+    lambda: ef.capture.verify,
+    lambda: ef.config.set_num_threads,
+    lambda: ef.devices.rates("cpu:0"),
+    lambda: ef.devices.ArrayAPIKind,
+    lambda: ef.function(g.python_function, passes=["cse"]),
+    lambda: f.get_concrete_function(x).save_html(os.path.join(folder, "page")),
+    lambda: g.get_concrete_function(x).profile(x),
+]
+gate = threading.Barrier(len(work))
+
+
+def run(what):
+    gate.wait()
+    what()
+    done.append(what)
+
+
+done = []
+threads = [threading.Thread(target=run, args=(what,)) for what in work]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(done) == len(work)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    for _ in range(3):
+        run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert run.returncode == 0, run.stderr
+
+
+def test_type_checkers_are_told_of_late_names() -> None:
+    for path in MODULES.values():
+        for table, line, told in late_names(ast.parse(path.read_text())):
+            assert table == told, f"{path}:{line}"
+
+
+def late_of_packages() -> dict[str, dict[str, list[str]]]:
+    """Return by module the names that it loads late, by the modules that define them."""
+    found = {module: [table for table, _, _ in late_names(ast.parse(p.read_text()))] for module, p in MODULES.items()}
+    return {module: tables[0] for module, tables in found.items() if tables}
+
+
+def test_what_is_late_is_not_loaded_before_it_is_asked_for() -> None:
+    late = LATE | {name for table in late_of_packages().values() for name in table}
+    assert late <= set(MODULES), "what is not there is never loaded"
+    program = "import sys, eagerflow; print([name for name in sys.argv[1:] if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", program, *sorted(late)], capture_output=True, text=True, cwd=ROOT)
+    assert run.stdout.strip() == "[]", run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("module", ["eagerflow.capture", "eagerflow.config", "eagerflow.devices"])
+def test_late_names_are_there(module: str) -> None:
+    names = [(home, name) for home, found in late_of_packages()[module].items() for name in found]
+    program = (
+        "import importlib, sys, pickle\n"
+        f"module = importlib.import_module({module!r})\n"
+        f"for home, name in {names!r}:\n"
+        "    assert name in dir(module) and name in module.__all__ and name not in vars(module), name\n"
+        "    value = getattr(module, name)\n"
+        "    assert value is getattr(sys.modules[home], name) and vars(module)[name] is value, name\n"
+        "    if isinstance(value, type):\n"
+        "        assert pickle.loads(pickle.dumps(value)) is value, name\n"
+        "assert not hasattr(module, 'no_such_name')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
 
 
 def test_there_are_no_circles() -> None:

@@ -21,12 +21,18 @@ OPS = {
 }
 
 
-# SciPy and LAPACK compute these on the host; they say so.
+# SciPy and LAPACK compute these on the host; their declarations say so.
 HOST_ONLY = {
     "betainc", "betaincinv", "exp1", "expi", "expn", "gammainc", "gammaincc", "gammainccinv", "gammaincinv", "iv",
     "ive", "j0", "j1", "jv", "k0", "k0e", "k1", "k1e", "kv", "kve", "matrix_function", "sici", "spence",
     "y0", "y1", "yv",
 }  # fmt: skip
+
+
+def test_ops_of_the_host_alone_are_known_by_their_declarations() -> None:
+    far = ef.devices.find("far:0").kind.namespace
+    assert {name for name, op in OPS.items() if op.lacks is not None and op.lacks(far)} == HOST_ONLY
+    assert not any(op.lacks(np) for op in OPS.values() if op.lacks is not None)
 
 
 def on(device: str, inputs: Any) -> list[Any]:
@@ -75,7 +81,9 @@ def test_every_op_stays_on_its_device(name: str, seed: int) -> None:
         return
     near = everything(op, on("cpu:0", sample.inputs), sample.attrs, moving, seed)
     if name in HOST_ONLY:
-        with pytest.raises(ef.errors.DeviceError, match=r"no kernel for this device|on the CPU only"):
+        with pytest.raises(ef.errors.DeviceError, match=rf"{name}: .*'far' have no kernel: .*x.to\('cpu'\)"):
+            op.kernel_for(ef.devices.find("far:1"))
+        with pytest.raises(ef.errors.DeviceError, match=rf"{name}: .*'far' have no kernel"):
             everything(op, on("far:1", sample.inputs), sample.attrs, moving, seed)
         return
     far = everything(op, on("far:1", sample.inputs), sample.attrs, moving, seed)
@@ -83,3 +91,10 @@ def test_every_op_stays_on_its_device(name: str, seed: int) -> None:
         assert repr(there.device) == "far:1"
         assert (here.shape, here.dtype) == (there.shape, there.dtype)
         np.testing.assert_allclose(here.numpy(), there.numpy(), rtol=1e-9, atol=1e-9)
+
+
+def test_numbers_that_kernels_give_are_arrays_in_plans() -> None:
+    x = ef.asarray([1.5, 0.5], device="far:1")
+    first, moved = ef.function(lambda x: (x[0], x[0].to("cpu:0") * 2.0))(x)
+    assert type(first._held) is x.device.kind.array_type
+    assert (first.tolist(), moved.tolist()) == (1.5, 3.0)

@@ -413,14 +413,27 @@ def test_branches_spread_and_small_graphs_stay() -> None:
     assert placed(graph, by=costs(Link(1.0, math.inf))).devices == [CPU0]
 
 
-@pytest.mark.parametrize(("seconds", "number"), [(1.0, 1), (5.0, 2)])
+@pytest.mark.parametrize(("seconds", "number"), [(10.0, 1), (20.0, 2)])
 def test_another_device_has_to_be_worth_it(seconds: float, number: int) -> None:
     b = Builder()
     x = b.parameter((4,))
     long, short = b.op("tanh", x), b.op("exp", x)
-    profile = {long.node: 100.0, short.node: seconds}  # side by side 1 % or 5 % faster
+    profile = {long.node: 100.0, short.node: seconds}  # side by side a 10th or a 5th faster
     p = placed(b.graph(long, short), by=costs(Link(0.0, math.inf), profile=profile))
     assert len(p.devices) == number
+
+
+@pytest.mark.parametrize(("seconds", "spread"), [(1e-5, False), (1e-3, True)])
+def test_crossings_take_time_of_python(seconds: float, spread: bool) -> None:
+    b = Builder()
+    x = b.parameter((4,))
+    pairs = [(b.op("tanh", x), b.op("exp", x)) for _ in range(4)]
+    total = x
+    for one, other in pairs:  # side by side nearly twice as fast, if links are free
+        total = b.op("add", total, b.op("multiply", one, other))
+    profile = {value.node: seconds for pair in pairs for value in pair}
+    p = placed(b.graph(total), by=costs(Link(0.0, math.inf), profile=profile))
+    assert (len(p.devices) > 1) == spread
 
 
 def test_near_ties_go_home() -> None:

@@ -401,3 +401,23 @@ def test_passes_are_turned_off_by_name() -> None:
     assert counts["all"] < counts["no cse"] < counts["none"]
     with pytest.raises(ef.errors.ArgumentError, match="there is no pass 'cse2'"):
         ef.function(f, passes=["cse2"])
+
+
+def test_a_batch_of_groups_that_take_what_another_batch_made() -> None:
+    w = [ef.Variable(np.full((8, 16), 0.1 * (k + 1))) for k in range(2)]
+
+    def step(x: ef.Tensor) -> list[ef.Tensor]:
+        with ef.GradientTape() as tape:
+            h, c = [ef.zeros((3, 4))] * 2, [ef.zeros((3, 4))] * 2
+            for t in range(3):
+                y = x[t]
+                for k in range(2):
+                    i, f, g, o = [(ef.concatenate([y, h[k]], axis=1) @ w[k])[:, 4 * q : 4 * q + 4] for q in range(4)]
+                    c[k] = ef.nn.sigmoid(f) * c[k] + ef.nn.sigmoid(i) * ef.tanh(g)
+                    h[k] = y = ef.nn.sigmoid(o) * ef.tanh(c[k])
+            loss = ef.mean(y**2)
+        return [loss, *tape.gradient(loss, w)]
+
+    x = ef.asarray(np.linspace(-1, 1, 36).reshape(3, 3, 4))
+    for found, wanted in zip(ef.function(step)(x), step(x), strict=True):
+        np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-10)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import eagerflow as ef
 from eagerflow.capture import timeline
+from eagerflow.capture.events import document
 from eagerflow.capture.executor import Executor
 from eagerflow.capture.graph import CONSTANT, PARAMETER, RECV, SEND, Graph, Node
 from eagerflow.capture.origins import Origins, moved, named
@@ -29,7 +30,6 @@ from eagerflow.capture.timeline import Timeline
 from eagerflow.capture.view import view_of_parts
 from eagerflow.core import Spec, registry
 from eagerflow.devices import CPU0, numbered
-from eagerflow.profiler import document
 from kernels_off import kernels_off
 from page_graphs import FIRST, SECOND, Step, TwoDevices
 

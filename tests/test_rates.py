@@ -76,6 +76,9 @@ def test_what_is_measured_is_used_and_kept(apart: Path, three: None, monkeypatch
     assert seen() == expected
     assert all(x > 0 for r in found.rates.values() for x in (r.contraction, r.arithmetic, r.bandwidth, r.launch))
     assert math.isinf(found.links[devices[0], devices[1]].bandwidth)
+    # The parts of the host are alike, whatever else the machine did while one of them was measured.
+    assert found.rates[devices[0]] == found.rates[devices[1]] == ef.devices.rates("cpu:1")
+    assert found.links[devices[0], devices[2]] == found.links[devices[1], devices[2]]
     assert all(join.latency > 0 and join.bandwidth > 0 for join in found.links.values())
     for name in names:
         assert f"\n{name} " in str(found)

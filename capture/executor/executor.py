@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eagerflow.capture import timeline
 from eagerflow.capture.executor.future import future_type
 from eagerflow.capture.executor.step import Ready, Step, Way, note, numbers
-from eagerflow.capture.executor.worker import launch
+from eagerflow.capture.executor.worker import Turn, launch
 from eagerflow.capture.graph import ASSIGN, SEND, Graph
 from eagerflow.capture.options import USUAL, Options
 from eagerflow.capture.partition import Partitioned
@@ -24,7 +24,7 @@ GRACE = 1.0  # seconds that parts of a step have to end once it is given up
 
 
 class Executor:
-    """Runs the parts of a graph, each in the thread of its device.
+    """Runs the parts of a graph, each in the thread of its device or, where that is free, one in that of the caller.
 
     Parameters
     ----------
@@ -61,6 +61,10 @@ class Executor:
         self._generators = partitioned.graph.draws
         self._outputs = len(partitioned.graph.outputs)
         self._here = len(self._parts) == 1 and not self._ways and options.timeout is None
+        # What the caller may run himself: first what likely ends last. On other devices than the host the order of
+        # steps may hang on the thread, and who waits with a limit has to see to it.
+        own = [i for i, part in enumerate(self._parts) if part.device.on_host and options.timeout is None]
+        self._own = sorted(own, key=lambda i: -len(self._parts[i].outputs))
         self._alone = threading.RLock()  # for atomic runs in the threads of callers
 
     def run(self, arrays: Sequence[Any], record: timeline.Timeline | None = None) -> list[Any]:
@@ -91,16 +95,25 @@ class Executor:
         done.acquire()
         step = self._step(arrays, lambda step: done.release(), record)
         limit = self.options.timeout
+        turn = Turn()
         try:
-            launch(step.tasks())
-            if not done.acquire(timeout=-1 if limit is None else limit):
+            launch(step.tasks(), turn, self._own)
+            if turn.index is not None:
+                step.run_here(turn.index)
+                if not self.options.atomic:  # otherwise nobody may see what is taken back
+                    turn.end()
+            if not step.over and not done.acquire(timeout=-1 if limit is None else limit):
                 step.stop(self._too_slow(step))
                 if not done.acquire(timeout=GRACE):
                     step.abandon()
-        except BaseException:  # an interrupt
+            turn.end()
+        except BaseException:  # an interrupt, at any place
             step.stop(CancelledError(f"{self._name}: the run was interrupted"))
+            if turn.index is not None:
+                step.ended(turn.index)
             if not step.over and not done.acquire(timeout=GRACE):
                 step.abandon()
+            turn.end()
             raise
         return step.taken()
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
+
+TRIES = 4  # how often a receiver makes way for its sender before it sleeps
+
+_make_way = getattr(
+    os, "sched_yield", lambda: None
+)  # lets other threads have the lock of the interpreter, and the core
 
 
 class Stopped(BaseException):
@@ -33,6 +40,13 @@ class _Waiter:
         self.arrived = False
         self.value: Any = None
 
+    def wake(self) -> None:
+        """Let the receiver go on. Whoever finds him may do so, and again."""
+        try:  # noqa: SIM105 - quicker
+            self.lock.release()
+        except RuntimeError:  # he is awake
+            pass
+
 
 class Rendezvous:
     """Of one step: values by the numbers of their edges, so that several steps in flight never mix.
@@ -40,7 +54,7 @@ class Rendezvous:
     Notes
     -----
     Sender and receiver meet in one entry of a dictionary, whose single operations are atomic: whoever comes first
-    leaves his half there, whoever comes second takes it away.
+    leaves his half there, whoever comes second takes it away. An interrupt may come at any place.
     """
 
     __slots__ = ("_cancelled", "_halves")
@@ -61,11 +75,13 @@ class Rendezvous:
             raise Stopped
         sent = _Sent(value)
         other = self._halves.setdefault(edge, sent)
-        if other is not sent and self._halves.pop(edge, None) is not None:
+        if other is not sent:
             assert isinstance(other, _Waiter), f"a value was sent along edge {edge} twice"
             other.value = value
             other.arrived = True
-            other.lock.release()
+            other.wake()
+            # Only now: an interrupt in between leaves nobody asleep whom `cancel` does not find.
+            self._halves.pop(edge, None)
 
     def take(self, edge: int) -> Any:
         """Return the value of an edge, once it was put there.
@@ -75,10 +91,16 @@ class Rendezvous:
         Stopped
             The step was cancelled.
         """
-        other = self._halves.pop(edge, None)
+        halves = self._halves
+        other = halves.pop(edge, None)
         if other is None:
+            # To sleep and to be woken takes as long as many small nodes do.
+            for _ in range(TRIES):
+                _make_way()
+                if edge in halves or self._cancelled:
+                    break
             waiter = _Waiter()
-            other = self._halves.setdefault(edge, waiter)
+            other = halves.setdefault(edge, waiter)
             if other is waiter:
                 # Who cancels notes it first and looks for waiters then; who waits does so the other way round.
                 if self._cancelled:
@@ -87,7 +109,7 @@ class Rendezvous:
                 if not waiter.arrived:
                     raise Stopped
                 return waiter.value
-            self._halves.pop(edge, None)
+            halves.pop(edge, None)
         if self._cancelled:
             raise Stopped
         return other.value
@@ -95,10 +117,9 @@ class Rendezvous:
     def cancel(self) -> None:
         """Wake everybody who waits, now and later, with nothing."""
         self._cancelled = True
-        for edge in list(self._halves):
-            other = self._halves.get(edge)
-            if isinstance(other, _Waiter) and self._halves.pop(edge, None) is other:
-                other.lock.release()
+        for half in list(self._halves.values()):
+            if isinstance(half, _Waiter):
+                half.wake()
 
     def clear(self) -> None:
         """Forget what nobody takes any more."""
@@ -106,7 +127,7 @@ class Rendezvous:
 
     def waiting(self) -> list[int]:
         """Return the edges on which somebody waits."""
-        return [edge for edge, half in list(self._halves.items()) if isinstance(half, _Waiter)]
+        return [edge for edge, half in list(self._halves.items()) if isinstance(half, _Waiter) and not half.arrived]
 
     def __len__(self) -> int:
         return len(self._halves)

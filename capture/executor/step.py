@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 from eagerflow.capture import timeline
@@ -143,10 +144,11 @@ class Step:
         self._finished = finished
         self._rendezvous = Rendezvous()
         self._lock = threading.Lock()
-        self._left = len(parts)
+        self._left: set[Any] = set(range(len(parts)))  # parts and transfers aside that have not ended
         self._waiting = dict.fromkeys(range(len(parts)))  # parts that nobody has begun; whoever takes one has it alone
         self._running: dict[int, Worker] = {}
         self._abandoned = False
+        self._finisher: int | None = None  # the thread that ends the step
         self._before: list[tuple[Any, Any]] | None = [] if atomic else None
         self._end = threading.Event() if atomic else None
         self._context = copy_context()  # a part sees what its caller sets: error states of NumPy, devices, tapes
@@ -161,7 +163,7 @@ class Step:
             if self.error is not None:
                 raise Stopped
             with self._lock:
-                self._left += 1
+                self._left.add(way.edge)
             channel.of(way.edge).put(lambda: self._carry_aside(way, array))
         elif way.shared and self._record is None:
             self._rendezvous.put(number, array)
@@ -196,7 +198,7 @@ class Step:
             error.add_note(f"while {edge.name} went from {edge.source} to {edge.target}\n  it was captured at {line}")
             self.stop(error)
         finally:
-            self._ended()
+            self.ended(way.edge)
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -215,9 +217,21 @@ class Step:
             pass
         except BaseException as error:
             self.stop(error)
-        self._ended(index)
+        self.ended(index)
         if self._end is not None:
             self._end.wait()
+
+    def run_here(self, index: int) -> None:
+        """Run a part in the thread of the caller, who sees to interrupts."""
+        if self._waiting.pop(index, self) is self:
+            return
+        try:
+            self._run(self._parts[index])
+        except Stopped:
+            pass
+        except Exception as error:
+            self.stop(error)
+        self.ended(index)
 
     def _run(self, part: Ready) -> None:
         if self._before is not None:
@@ -232,19 +246,21 @@ class Step:
         for position, array in zip(part.outputs, made, strict=True):
             self.results[position] = array
 
-    def _ended(self, index: int | None = None) -> None:
-        """Note that a part, or a transfer aside, has ended."""
+    def ended(self, what: Any) -> None:
+        """Note that a part, or a transfer aside, has ended. An interrupted caller does so again."""
         with self._lock:
-            if index is not None:
-                self._running.pop(index, None)
-            if self._abandoned:
-                return
-            self._left -= 1
-            if self._left:
+            if type(what) is int:
+                self._running.pop(what, None)
+            self._left.discard(what)
+            if self._left or self._abandoned:
                 return
         self._finish()
 
     def _finish(self) -> None:
+        with self._lock:
+            if self.over or self._finisher not in (None, get_ident()):
+                return
+            self._finisher = get_ident()
         if self.error is None and len(self._rendezvous):
             self.error = CaptureError("a value was sent that nobody received: the parts of a graph do not fit")
         self._rendezvous.clear()
@@ -262,14 +278,16 @@ class Step:
     def stop(self, error: BaseException) -> bool:
         """Let the step fail: parts end at their next Send or Recv. Tell whether it was not over or failed before."""
         with self._lock:
-            if not self._left or self._abandoned or self.error is not None:
+            if not self._left or self._abandoned:
                 return False
-            self.error = error
+            first = self.error is None
+            if first:
+                self.error = error
         self._rendezvous.cancel()
         for index in list(self._waiting):
             if self._waiting.pop(index, self) is not self:
-                self._ended(index)
-        return True
+                self.ended(index)
+        return first
 
     def abandon(self) -> None:
         """End without parts that do not come back; their threads are replaced."""

@@ -2,27 +2,32 @@
 
 Notes
 -----
-No run can hang, however many steps are in flight. The parts of a step are put into the queues of all their devices at
-once, under one lock, so that all devices see the steps in one order. Within a step the nodes of all parts have one
-order, too, in which each Send stands before its Recv (see `eagerflow.capture.partition`). So all nodes of all steps
-are in one order, by step and then by place, and each thread runs its own in it. Suppose that some are left and none
-goes on, and look at the first of those left. All before it have run, its thread has nothing else to do, and a Send
-never waits; if it is a Recv, its Send has run. So it goes on. By induction all of them run. Nothing of this changes
-where threads wait for the end of an atomic step: its nodes stand before those of all later steps. Channels wait for
-nothing but their own transfers.
+A device has a holder, who runs its parts: its thread, or, while the thread has nothing to do, a caller who runs the
+part of the step that he waits for anyway, and so saves being woken. Tasks that come in the meantime wait for him.
 
-What runs in a thread of a device and starts a step itself (a callback that calls a captured function) would break the
-order, as its own thread cannot come to the new step before it is through. The parts of such a step get threads of
-their own. What this cannot see is a callback that waits for another thread of the program, which waits for a step on
-the same device: such a callback waits for itself.
+No run can hang, however many steps are in flight. The parts of a step are given to all their devices at once, under
+one lock, so that all devices see the steps in one order; a caller takes a device under the same lock, and only while
+nothing that was given to it is left, so that his part has its place in this order, too. Within a step the nodes of all
+parts have one order, in which each Send stands before its Recv (see `eagerflow.capture.partition`). So all nodes of
+all steps are in one order, by step and then by place, and each holder runs those of his device in it. Suppose that
+some are left and none goes on, and look at the first of those left. All before it have run, so the device of its part
+has let go of all earlier ones; who holds it, a thread or a caller, has nothing else to do, and a Send never waits; if
+it is a Recv, its Send has run. So it goes on. By induction all of them run. Nothing of this changes where holders wait
+for the end of an atomic step: its nodes stand before those of all later steps. Channels wait for nothing but their own
+transfers.
+
+Whoever holds a device and starts a step himself (a callback that calls a captured function) would break the order, as
+his device cannot come to the new step before he is through. The parts of such a step get threads of their own. What
+this cannot see is a callback that waits for another thread of the program, which waits for a step on the same device:
+such a callback waits for itself.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from queue import SimpleQueue
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from eagerflow.devices import Device
 
@@ -30,22 +35,84 @@ Task = Callable[["Worker"], None]
 
 
 class Worker:
-    """The thread of a device."""
+    """The thread of a device, or one for a single task.
 
-    def __init__(self, name: str, tasks: SimpleQueue[Task | None]) -> None:
-        self.tasks = tasks
+    Attributes
+    ----------
+    tasks : deque of Task
+        What the device was given and nobody has begun.
+    holder : Worker, Turn or None
+        Who runs something on the device just now.
+    replaced : bool
+        Whether another thread has taken over.
+    """
+
+    def __init__(self, name: str, only: Task | None = None) -> None:
+        self.tasks: deque[Task] = deque()
+        self.holder: Worker | Turn | None = None
         self.replaced = False
-        self.thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._bell = threading.Lock()  # open when there may be something to do
+        self._bell.acquire()
+        target, args = (self._serve, ()) if only is None else (self._run, (only,))
+        self.thread = threading.Thread(target=target, args=args, name=name, daemon=True)
         self.thread.start()
 
+    def ring(self) -> None:
+        """Wake the thread if there is something for it. Only under the lock."""
+        if self.tasks and self.holder is None and self._bell.locked():
+            self._bell.release()
+
     def _serve(self) -> None:
-        _here.worker = self
         while not self.replaced:
-            task = self.tasks.get()
-            if task is None:
-                return
-            task(self)
-            del task  # it holds arrays, which nobody may hold when nothing runs
+            self._bell.acquire()
+            while task := self._next():
+                self._run(task)
+                del task  # it holds arrays, which nobody may hold when nothing runs
+
+    def _next(self) -> Task | None:
+        """Take the device and its next task, or let go of it."""
+        with _lock:
+            if self.replaced or isinstance(self.holder, Turn):
+                return None
+            self.holder = self if self.tasks else None
+            return self.tasks.popleft() if self.tasks else None
+
+    def _run(self, task: Task) -> None:
+        _here.holder = self
+        task(self)
+
+
+class Turn:
+    """What a thread of the program holds while it runs a part itself.
+
+    Attributes
+    ----------
+    index : int or None
+        Which of the tasks is its own; None if no device was free.
+    """
+
+    __slots__ = ("_worker", "index")
+
+    def __init__(self) -> None:
+        self.index: int | None = None
+        self._worker: Worker | None = None
+
+    def take(self, worker: Worker, index: int) -> None:
+        """Hold a device. Only under the lock."""
+        self._worker, self.index = worker, index
+        worker.holder = _here.holder = self
+
+    def end(self) -> None:
+        """Let the thread of the device go on. An interrupt may come at any place: it can be called again."""
+        worker = self._worker
+        if worker is None:
+            return
+        _here.holder = None
+        with _lock:
+            if worker.holder is self:
+                worker.holder = None
+            worker.ring()
+        self._worker = None
 
 
 _here = threading.local()
@@ -53,21 +120,31 @@ _workers: dict[Device, Worker] = {}
 _lock = threading.Lock()
 
 
-def launch(tasks: Iterable[tuple[Device, Task]]) -> None:
-    """Let the threads of devices run tasks; tasks that are given together come at the same place in all queues."""
-    if getattr(_here, "worker", None) is not None:
+def launch(tasks: Sequence[tuple[Device, Task]], turn: Turn | None = None, own: Sequence[int] = ()) -> None:
+    """Let devices run tasks; those that are given together come at the same place in the order of every device.
+
+    Of the tasks `own`, the caller gets the first whose device is free: the turn tells which.
+    """
+    if getattr(_here, "holder", None) is not None:
         for device, task in tasks:
-            own: SimpleQueue[Task | None] = SimpleQueue()
-            own.put(task)
-            own.put(None)
-            Worker(f"eagerflow {device} (nested)", own)
+            Worker(f"eagerflow {device} (nested)", task)
         return
     with _lock:
-        for device, task in tasks:
-            worker = _workers.get(device)
-            if worker is None:
-                worker = _workers[device] = Worker(f"eagerflow {device}", SimpleQueue())
-            worker.tasks.put(task)
+        workers = [_workers.get(device) or _started(device) for device, _ in tasks]
+        if turn is not None:
+            for index in own:
+                if workers[index].holder is None and not workers[index].tasks:
+                    turn.take(workers[index], index)
+                    break
+        for worker, (_, task) in zip(workers, tasks, strict=True):
+            if turn is None or worker.holder is not turn:
+                worker.tasks.append(task)
+                worker.ring()
+
+
+def _started(device: Device) -> Worker:
+    worker = _workers[device] = Worker(f"eagerflow {device}")
+    return worker
 
 
 def abandon(worker: Worker) -> None:
@@ -76,7 +153,9 @@ def abandon(worker: Worker) -> None:
         for device, known in _workers.items():
             if known is worker:
                 worker.replaced = True
-                _workers[device] = Worker(worker.thread.name, worker.tasks)
+                fresh = _started(device)
+                fresh.tasks, worker.tasks = worker.tasks, deque()
+                fresh.ring()
                 return
 
 

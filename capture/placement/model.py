@@ -103,6 +103,10 @@ class Model:
             last[device] = i
         return begin, finish, after
 
+    def crossings(self, where: Sequence[int]) -> int:
+        """Return how many values, and signals without one, go from one device to another."""
+        return len({(p, where[i]) for i in self.order for p, _ in self.edges[i] if where[p] != where[i]})
+
     def critical_path(self, where: Sequence[int]) -> list[int]:
         """Return the nodes that the end of the run waits for, the last one first."""
         _, finish, after = self.times(where)

@@ -131,7 +131,8 @@ class Placement:
             the microseconds of kernel and transfers and when it would be done, and the reason.
         """
         number = len(self.decisions)
-        lines = [f"{self.name}: {number} nodes on {len(self.devices)} devices, {_micro(self.makespan)} µs expected"]
+        places = "1 device" if len(self.devices) == 1 else f"{len(self.devices)} devices"
+        lines = [f"{self.name}: {number} nodes on {places}, {_micro(self.makespan)} µs expected"]
         for device in self.devices:
             nodes = sum(1 for place in self.where.values() if place is device)
             alone = f", alone {_micro(self.single[device])} µs" if device in self.single else ""

@@ -17,7 +17,8 @@ from eagerflow.devices import list as available
 from eagerflow.errors import PlacementError
 
 BUDGET = 400_000  # nodes that the search for better placements simulates, less than as many microseconds
-WORTH = 0.02  # what a run has to gain by more devices
+WORTH = 0.15  # what a run has to gain by more devices: costs are rough
+CROSSING = 1e-5  # seconds of Python for a Send and its Recv; nothing hides them, as threads run Python one at a time
 
 
 def candidates(graph: Graph, names: Sequence[str] | None = None) -> list[Device]:
@@ -92,8 +93,8 @@ def place(graph: Graph, devices: Sequence[Device], lengths: dict[str, int], cost
     The graph is walked from inputs to outputs; each node goes where it is done first [1]_, or where it and the fastest
     way on from there are [2]_. Near-ties go to the node's home, where eager code would have it. These placements, and
     those of everything on one device, are simulated and improved by moving nodes that the end of the run waits for;
-    the best one is taken, unless one on fewer devices is hardly slower. None is slower, by simulation, than everything
-    on one device that has the memory.
+    the best one is taken, unless one on fewer devices is not much slower. None is slower, by simulation, than
+    everything on one device that has the memory.
 
     References
     ----------
@@ -149,16 +150,16 @@ def _best(model: Model, choices: Choices, memory: Memory, alone: Sequence[list[i
         time, where, left = improved(model, choices, memory, where, budget // 2)
         budget -= budget // 2 - left
         found.append((time, len(starts) + k, where))
-    least = min(found)[0]
-    # A device more has to be worth it; but nothing is slower than all on one.
-    near = [item for item in found if item[0] <= min(least * (1 + WORTH), least_alone)]
+    # Nothing is slower than all on one device; and a device more has to be worth it.
+    priced = [(time + CROSSING * model.crossings(where), k, where) for time, k, where in found if time <= least_alone]
+    most = min(priced)[0] * (1 + WORTH)
 
     def order(item: tuple[float, int, list[int]]) -> tuple[int, float, int, int]:
         time, k, where = item
         away = sum([where[unit] != choices.allowed[unit][0] for unit in choices.free])
         return len({where[unit] for unit in choices.free}), time, away, k
 
-    return min(near, key=order)[2]
+    return min([item for item in priced if item[0] <= most], key=order)[2]
 
 
 def _with_constants(model: Model, where: list[int]) -> list[int]:

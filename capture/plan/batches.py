@@ -71,11 +71,13 @@ class _Joiner:
         return step
 
     def _batch(self, steps: list[Step]) -> Step:
+        before = [value for step in steps for value in step.node.outputs]
         nodes = [self._moved(step).node for step in steps]
         inputs = [x for node in nodes for x in node.inputs]
         results = [(value.spec, value.device) for node in nodes for value in node.outputs]
         node = Node(BATCH, inputs, {"groups": nodes}, results, (), nodes[0].scope, nodes[0].line, nodes[0].request)
         self.now.update(zip([value for one in nodes for value in one.outputs], node.outputs, strict=True))
+        self.now.update(zip(before, node.outputs, strict=True))
         made = Step.__new__(Step)
         made.node, made.form, made.attrs = node, "out", {}
         made.specs = [spec for step in steps for spec in step.specs]

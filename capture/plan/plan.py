@@ -12,6 +12,7 @@ from eagerflow.capture.graph import Graph, Node, Value
 from eagerflow.capture.plan.batches import joined
 from eagerflow.capture.plan.lives import Lives
 from eagerflow.capture.plan.steps import Step, steps_of
+from eagerflow.capture.plan.usage import allocated
 from eagerflow.capture.plan.writer import Writer
 from eagerflow.core.dims import evaluate
 
@@ -22,7 +23,7 @@ class Memory(NamedTuple):
     Attributes
     ----------
     peak : int
-        With buffers that are used again.
+        With buffers that are used again; on a GPU at a time, with a pool that does so.
     without_reuse : int
         If every value had memory of its own.
     results : int
@@ -66,7 +67,7 @@ class Plan:
         self.lives = Lives(self.steps, self.outputs)
         writer = self._written()
         self.source, self.buffers = writer.source, writer.buffers
-        self.memory = Memory(*writer.memory)
+        self.memory = Memory(*map(sum, zip(writer.memory, allocated(self.steps, self.lives), strict=True)))
         self.places = writer.places()
         self._lines, self._names = writer.lines, writer.names
         self._setup, self._run = writer.functions()

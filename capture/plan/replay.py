@@ -1,13 +1,9 @@
 """Replay: a plan on a GPU recorded as a CUDA graph, so that a run is one launch instead of one for each kernel.
 
-A CUDA graph holds addresses, not arrays. So a recorded plan has arrays of its own: inputs and Variables are copied into
+A recording holds addresses, not arrays. So a recorded plan has arrays of its own: inputs and Variables are copied into
 them before a launch, and results out of them after it. What decides anything on the host while it runs cannot be
 recorded: kernels that wait for a result, Python code, draws of random numbers. Such plans run as they are, and `reason`
 says why.
-
-References
-----------
-NVIDIA, "CUDA C++ Programming Guide", section "CUDA Graphs".
 """
 
 from __future__ import annotations
@@ -87,14 +83,23 @@ class Replay:
         reads, assigns = (list(found.values()) for found in variables.values())
         return cls(run, device, reads, assigns, obstacle(graph, device))
 
+    def __str__(self) -> str:
+        """Return how it runs now, in a sentence."""
+        if not self._device.kind.records:
+            return f"{self._device}: kernel by kernel, as it was chosen"
+        if self.reason is not None:
+            return f"{self._device}: kernel by kernel, since {self.reason}"
+        return f"{self._device}: {'replayed' if self.recorded else 'to be recorded by the second run'}"
+
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """Return the results for the arrays: new arrays in every run."""
-        if self.reason is not None:
+        if self.reason is not None or not self._device.kind.records:
             return self._plain(arrays)
         with self._lock:
             if not self._warm:  # kernels are compiled and libraries loaded, which cannot be recorded
+                made = self._plain(arrays)
                 self._warm = True
-                return self._plain(arrays)
+                return made
             with self._device.kind.activate(self._device.index):
                 if not self.recorded:
                     self._record(arrays)
@@ -102,30 +107,21 @@ class Replay:
                     return self._replay(arrays)
         return self._plain(arrays)
 
+    def _own(self, array: Any) -> Any:
+        return self._device.kind.copy(array, self._device.index)
+
     def _record(self, arrays: Sequence[Any]) -> None:
         """Run once without computing anything, to record what would be computed."""
-        xp = self._device.kind.namespace
-        cuda = xp.cuda
-        current = cuda.get_current_stream()
-        stream = cuda.Stream(non_blocking=True)
-        # Memory of temporaries stays with the graph: nobody else may get it from the pool.
-        self._pool = cuda.MemoryPool()
-        self._inputs = [xp.array(array) for array in arrays]
-        self._values = [xp.array(variable._value._held) for variable in self._reads]
-        self._specs = [(array.shape, array.dtype) for array in self._inputs + self._values]
-        stream.wait_event(current.record())
         variables = list({id(v): v for v in (*self._reads, *self._assigns)}.values())
         before = [variable._value for variable in variables]
         try:
+            self._inputs = [self._own(array) for array in arrays]
+            self._values = [self._own(variable._value._held) for variable in self._reads]
+            self._specs = [(array.shape, array.dtype) for array in self._inputs + self._values]
             for variable, value in zip(self._reads, self._values, strict=True):
                 variable._value = wrap(value, self._device)
-            with stream, cuda.using_allocator(self._pool.malloc):
-                stream.begin_capture()
-                try:
-                    self._results = list(self._plain(self._inputs))
-                finally:
-                    self._graph = stream.end_capture()
-            self._assigned = [variable._value._held for variable in self._assigns]
+            self._recording = self._device.kind.record(self._run, self._device.index)
+            self._results, self._assigned = self._recording.made
             if not all(isinstance(x, self._device.kind.array_type) for x in self._results + self._assigned):
                 self.reason = "a result is not an array of the GPU"
         except Exception as error:  # whatever it is: run as it is, the function fails or it does not
@@ -134,14 +130,12 @@ class Replay:
             for variable, value in zip(variables, before, strict=True):
                 variable._value = value
         self.recorded = self.reason is None
-        if self.recorded:
-            self._free = current.record()
-        else:
-            self._forget()
+        if not self.recorded:
+            for name in ("_recording", "_results", "_assigned", "_inputs", "_values"):
+                self.__dict__.pop(name, None)
 
-    def _forget(self) -> None:
-        for name in ("_graph", "_results", "_assigned", "_inputs", "_values", "_pool"):
-            self.__dict__.pop(name, None)
+    def _run(self) -> tuple[list[Any], list[Any]]:
+        return list(self._plain(self._inputs)), [variable._value._held for variable in self._assigns]
 
     def _fits(self, arrays: Sequence[Any]) -> bool:
         given = [*arrays, *[variable._value._held for variable in self._reads]]
@@ -149,15 +143,13 @@ class Replay:
 
     def _replay(self, arrays: Sequence[Any]) -> list[Any]:
         """Copy in, launch, copy out: all queued on the caller's stream, and nothing waits on the host."""
-        current = self._device.kind.namespace.cuda.get_current_stream()
-        current.wait_event(self._free)  # what another stream has yet to copy out
-        for own, array in zip(self._inputs, arrays, strict=True):
-            own[...] = array
-        for own, variable in zip(self._values, self._reads, strict=True):
-            own[...] = variable._value._held
-        self._graph.launch(current)
-        results = [array.copy() for array in self._results]
-        for variable, array in zip(self._assigns, self._assigned, strict=True):
-            variable._value = wrap(array.copy(), self._device)
-        self._free = current.record()
+        with self._recording as recording:
+            for own, array in zip(self._inputs, arrays, strict=True):
+                own[...] = array
+            for own, variable in zip(self._values, self._reads, strict=True):
+                own[...] = variable._value._held
+            recording.launch()
+            results = [self._own(array) for array in self._results]
+            for variable, array in zip(self._assigns, self._assigned, strict=True):
+                variable._value = wrap(self._own(array), self._device)
         return results

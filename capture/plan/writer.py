@@ -255,10 +255,11 @@ class Writer:
                 self._kinds[value] = "new"
             return
         (value,) = node.outputs
-        hosts = home.on_host and _may_be_scalar(step)
-        self._bind(step, f"asarray({called})" if hosts else called)
+        if _may_be_scalar(step):
+            called = f"{'asarray' if home.on_host else self._global('array', _array_on(home))}({called})"
+        self._bind(step, called)
         self._kinds[value] = "view" if step.form == "view" else "new"
-        if step.form != "view":
+        if step.form != "view" and home.on_host:
             self._whole += step.specs[0].nbytes
 
     def _views(self, step: Step) -> bool:
@@ -477,6 +478,12 @@ def _may_be_scalar(step: Step) -> bool:
 def _length(node: Node, lengths: dict[str, int], device: Any) -> Any:
     array = np.asarray(evaluate(node.attrs["length"], lengths), node.outputs[0].dtype)
     return array if device.on_host else device.kind.from_host(array, device.index)
+
+
+def _array_on(device: Any) -> Callable[[Any], Any]:
+    """Return what makes an array of a device of the number that a kernel may give for it."""
+    kind = device.kind
+    return lambda x: x if isinstance(x, kind.array_type) else kind.from_host(np.asarray(x), device.index)
 
 
 def _elsewhere(kernel: Callable[..., Any], device: Any) -> Callable[..., Any]:

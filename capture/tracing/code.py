@@ -8,7 +8,6 @@ import linecache
 import os
 import re
 import sys
-import sysconfig
 import types
 import warnings
 from collections.abc import Iterable
@@ -17,9 +16,6 @@ from typing import Any, NamedTuple
 from eagerflow.core.explain import is_our_file, is_ours, user_line
 from eagerflow.errors import CaptureWarning
 
-_LIBRARIES = tuple(
-    {os.path.realpath(sysconfig.get_paths()[key]) + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
 # What a line that changes something in place does.
 _STORES = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR", "STORE_SUBSCR", "STORE_SLICE", "DELETE_SUBSCR", "BINARY_OP"}
 _CHANGING = {
@@ -63,7 +59,16 @@ def is_users_file(file: str) -> bool:
     """Tell whether a file is the user's own and not that of a library; what is typed in (``<stdin>``) is."""
     if file.startswith("<"):
         return not file.startswith("<frozen")
-    return not is_our_file(file) and not os.path.realpath(file).startswith(_LIBRARIES)
+    return not is_our_file(file) and not os.path.realpath(file).startswith(_libraries())
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    """Return the folders of Python's library and of what is installed."""
+    import sysconfig
+
+    keys = ("stdlib", "platstdlib", "purelib", "platlib")
+    return tuple({os.path.realpath(sysconfig.get_paths()[key]) + os.sep for key in keys})
 
 
 def users_line() -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import random
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import optree
 
 from eagerflow.capture.concrete import ConcreteFunction, Result
@@ -241,9 +241,6 @@ def _first_difference(call: Call, now: Call) -> str:
 
 def _host_streams() -> list[Any]:
     """Return the states of the random generators that Python and NumPy share with everybody."""
-    numpy_random = sys.modules.get("numpy.random")
-    states: list[Any] = [random.getstate()]
-    if numpy_random is not None:
-        kind, keys, *rest = numpy_random.get_state()
-        states.append((kind, keys.tobytes(), *rest))
-    return states
+    numpy_random: Any = np.random  # loaded now, if not before: its own state must not seem to be a draw
+    kind, keys, *rest = numpy_random.get_state()
+    return [random.getstate(), (kind, keys.tobytes(), *rest)]

@@ -114,20 +114,26 @@ def calibrate(devices: Iterable[str | Device] | None = None, *, keep: bool = Tru
     chosen = list(dict.fromkeys(find(device) for device in (registry.available() if devices is None else devices)))
     progress = _Progress(len(chosen))
     found = Calibration({})
+    rates: dict[str, Rates] = {}
     for device in chosen:
-        progress.say(device)
-        found.rates[device], notes = measure(device)
-        found.notes.extend(notes)
+        key = _key(device)
+        if key not in rates:
+            progress.say(device)
+            rates[key], notes = measure(device)
+            found.notes.extend(notes)
+        found.rates[device] = rates[key]
     hand = hand_over() if len(chosen) > 1 else 0.0
+    links: dict[str, Link] = {}
     for source, target in pairs(chosen):
-        progress.say(f"{source} to {target}")
-        try:
-            found.links[source, target] = measure_link(source, target, hand)
-        except Exception as error:  # of a kind of the user's
-            found.links[source, target] = _declared(source, target)
-            found.notes.append(f"{source} to {target} is as declared: {type(error).__name__}: {error}")
-    rates = {_key(device): r for device, r in found.rates.items()}
-    links = {f"{_key(source)} > {_key(target)}": join for (source, target), join in found.links.items()}
+        key = f"{_key(source)} > {_key(target)}"
+        if key not in links:
+            progress.say(f"{source} to {target}")
+            try:
+                links[key] = measure_link(source, target, hand)
+            except Exception as error:  # of a kind of the user's
+                links[key] = _declared(source, target)
+                found.notes.append(f"{source} to {target} is as declared: {type(error).__name__}: {error}")
+        found.links[source, target] = links[key]
     _measured[0].update(rates)
     _measured[1].update(links)
     if keep:
@@ -215,8 +221,12 @@ def _declared(source: Device, target: Device) -> Link:
 
 
 def _key(device: Device) -> str:
-    """Return what a device is called among all that may ever be here."""
-    return f"{device} of {device.kind.count()}, {device.kind.model(device.index)}"
+    """Return what a device is called among all that may ever be here.
+
+    The logical devices of the host are alike, and have one name: differences between them would be accidents.
+    """
+    name = device.kind.name if device.on_host else str(device)
+    return f"{name} of {device.kind.count()}, {device.kind.model(device.index)}"
 
 
 @cache

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(NamedTuple):
     """How fast one device computes.
 
     Parameters
@@ -48,8 +47,7 @@ class Rates:
         return self.launch + max(flops / rate, moved / self.bandwidth)
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """How fast arrays pass from one device to another.
 
     Parameters

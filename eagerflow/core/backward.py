@@ -190,17 +190,18 @@ def _pull_tensors(
 ) -> None:
     """Hand the gradient `g` on by gradient functions that take Tensors."""
     capture = capturing.get()
-    wish = None if capture is None else capture.wish_of(record)
-    if wish is not None and requested.get() is None:
-        with request(wish):
-            return _pull_tensors(record, g, pullbacks, gradients, needed, add)
+    wish = None if capture is None or requested.get() is not None else capture.wish_of(record)
     last = len(pullbacks) - 1
     for index, parent in enumerate(record.parents):
         pullback = pullbacks[index if index < last else last]
         if parent is None or pullback is None or (needed is not None and parent not in needed):
             continue
         try:
-            gradient = _fit(pullback(g, record, index), parent)
+            if wish is None:
+                gradient = _fit(pullback(g, record, index), parent)
+            else:
+                with request(wish):  # of the operation; what gradients sum up to is where its input is
+                    gradient = _fit(pullback(g, record, index), parent)
             gradients[parent] = add(gradients, parent, gradient) if parent in gradients else gradient
         except Exception as error:
             error._eagerflow_input = index  # type: ignore[attr-defined]

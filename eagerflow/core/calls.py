@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from eagerflow.core.pullback import output
 from eagerflow.core.record import Record, attach
-from eagerflow.core.tensor import Tensor, alias, filled
+from eagerflow.core.tensor import Tensor, alias, filled, wrap
+from eagerflow.devices import Device, current, device
+from eagerflow.devices.request import Request, asked, request, requested
 
 
 class CallOp:
@@ -33,6 +36,27 @@ class CallOp:
     def pullback(self, position: int) -> Any:
         """Return what the backward walk calls."""
         return self.plain[0]
+
+
+def place() -> tuple[Device, Request | None]:
+    """Return where new arrays come to be, and what is asked for: gradients of a call are computed there, too."""
+    return current(), requested.get()
+
+
+@contextmanager
+def back_at(there: tuple[Device, Request | None]) -> Iterator[None]:
+    """Run a block at the `place` of a call."""
+    target, wish = there
+    if wish is None and not asked.count:
+        yield
+        return
+    with device(target), request(wish):
+        yield
+
+
+def kept(array: Any, home: Device, of_record: Device) -> Any:
+    """Return what a record keeps of an array: a Tensor where that is not on the record's device."""
+    return array if array is None or home is of_record else wrap(array, home)
 
 
 def attach_call(op: Any, parents: tuple[Record | None, ...], saved: Any, results: list[Tensor], device: Any) -> Any:

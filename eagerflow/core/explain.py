@@ -74,6 +74,8 @@ def explain(op: Op, arrays: Any, attrs: dict[str, Any], error: Exception) -> Exc
         kind = ShapeError if "dimensional" in message or "square" in message else type(error)
     elif op.fusion == "elementwise" and isinstance(error, ValueError) and "broadcast" in message:
         kind, message = ShapeError, f"the shapes {' and '.join(map(str, shapes))} do not broadcast"
+    elif isinstance(error, ValueError) and message.startswith("Unsupported dtype"):  # so says CuPy
+        kind = DTypeError
     elif isinstance(error, np.exceptions.AxisError | ValueError):
         kind = ShapeError
     elif isinstance(error, IndexError):

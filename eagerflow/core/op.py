@@ -112,6 +112,9 @@ class Op:
         The ONNX operator that computes the same.
     outputs : int
         Number of results; other than one they come as a tuple. -1: as many as the kernel returns.
+    lacks : callable, optional
+        For a kernel that needs more than array namespaces have: ``lacks(xp)`` names what the namespace of a kind has
+        not, and is None where it has all. Kinds that lack something have no kernel for the op.
     moves : bool
         Whether the result is on the device that the attribute `device` names, not on that of the inputs.
     kinds : str
@@ -152,6 +155,7 @@ class Op:
         lower: Callable[..., Any] | None = None,
         onnx: str | None = None,
         outputs: int = 1,
+        lacks: Callable[[Any], str | None] | None = None,
         moves: bool = False,
         kinds: str = "f",
         smooth: int = 2,
@@ -180,6 +184,7 @@ class Op:
         self.lower = lower
         self.onnx = onnx
         self.outputs = outputs
+        self.lacks = lacks
         self.moves = moves
         self.kinds = kinds
         self.smooth = smooth
@@ -328,6 +333,12 @@ class Op:
 
     def _over(self, namespace: Any, kind: str) -> Any:
         """Return the kernel over the namespace of a kind."""
+        lacking = None if self.lacks is None else self.lacks(namespace)
+        if lacking is not None:
+            raise DeviceError(
+                f"devices of kind {kind!r} have no kernel: there is no {lacking}; "
+                "compute it on the CPU with x.to('cpu')"
+            )
         if not isinstance(self.kernel, str):
             return partial(self.kernel, namespace)
         found = namespace

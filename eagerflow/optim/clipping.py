@@ -9,6 +9,8 @@ import optree
 
 from eagerflow.core import Tensor, convert, is_inexact
 from eagerflow.core.explain import user_line
+from eagerflow.core.traced import Traced
+from eagerflow.devices import Device
 from eagerflow.errors import ArgumentError
 from eagerflow.ops.checked import number
 from eagerflow.ops.precision import is_low
@@ -22,7 +24,7 @@ def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
     Parameters
     ----------
     gradients : pytree of Tensor
-        The gradients; None stays None.
+        The gradients, also on several devices; None stays None.
     max_norm : float
         The largest norm allowed, above 0.
 
@@ -31,7 +33,7 @@ def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
     clipped : pytree of Tensor
         In the structure of `gradients`; the same where the norm is small enough.
     norm : Tensor
-        The norm before. Where it is infinite or NaN, so are the clipped gradients.
+        The norm before, on the device of the first. Where it is infinite or NaN, so are the clipped gradients.
 
     Raises
     ------
@@ -54,14 +56,22 @@ def clip_by_global_norm(gradients: Any, max_norm: float) -> tuple[Any, Tensor]:
     total: Any = 0.0
     for g in leaves:
         flat = (g.astype(np.float32) if is_low(g.dtype) else g).reshape(-1)
-        total = total + ((flat @ flat) if g.dtype.kind != "c" else (flat @ flat.conj()).real)
+        square = (flat @ flat) if g.dtype.kind != "c" else (flat @ flat.conj()).real
+        total = total + _on(square, leaves[0].device)
     norm = convert(total) ** 0.5
-    if bool(norm <= max_norm):
+    # While it is captured, or under `vmap`, nobody knows yet whether it is small enough.
+    if not isinstance(norm, Traced) and norm <= max_norm:
         return gradients, norm
-    scale = max_norm / norm
+    scale: Any = max_norm / np.maximum(norm, max_norm)
 
     def scaled(g: Any) -> Any:
         x = convert(g)
-        return x * (scale.astype(x.dtype) if is_inexact(x.dtype) else scale)
+        factor = _on(scale, x.device)
+        return x * (factor.astype(x.dtype) if is_inexact(x.dtype) else factor)
 
     return optree.tree_map(scaled, gradients), norm
+
+
+def _on(x: Tensor, device: Device) -> Tensor:
+    """Return a number on a device: gradients may be on several."""
+    return x if x.device is device else x.to(device)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Spec, Tensor, is_inexact
-from eagerflow.errors import DeviceError, MissingExtraError
+from eagerflow.errors import MissingExtraError
 from eagerflow.ops.arrays.conversion import stop_gradient
 from eagerflow.ops.arrays.joining import concat
 from eagerflow.ops.elementwise.selection import where
@@ -26,8 +26,6 @@ def _kernel(xp: Any, x: Any, *, function: str) -> Any:
         import scipy.linalg as library
     except ImportError:
         raise MissingExtraError.of("SciPy", "scipy", f"ef.linalg.{function}") from None
-    if xp is not np:
-        raise DeviceError(f"{function}: SciPy computes on the CPU only; move the matrices with x.to('cpu')")
     wide = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
     out = np.empty_like(wide)
     for index in np.ndindex(x.shape[:-2]):
@@ -76,6 +74,7 @@ _matrix_function = Op(
     vjp=lambda g, x, function: _direction(g, x.mT, function),
     jvp=lambda t, x, function: _direction(t, x, function),
     batch="leading",
+    lacks=lambda xp: None if xp is np else "function of matrices",
     flops=60,
     kinds="fc",
 )

@@ -124,7 +124,7 @@ def _gradient_by_sums(xp: Any, g: Any, logits: Any, labels: Any) -> Any:
         return logits
     weights = g.reshape(*g.shape, 1)
     value = exp(logits - logits.max(axis=-1, keepdims=True))
-    hot = column.astype(np.int32) == arange(classes, dtype=np.int32)
+    hot = column.astype(np.int32) == arange(classes, dtype=np.int32, device=column.device)
     return value * (weights / value.sum(axis=-1, keepdims=True)) - where(hot, weights, 0)
 
 

@@ -6,12 +6,13 @@ SciPy is imported when one of them is first called.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from eagerflow.core import Draw, Op, Sample, Tensor
-from eagerflow.errors import DeviceError, MissingExtraError
+from eagerflow.errors import MissingExtraError
+from eagerflow.ops.cupy_functions import special
 from eagerflow.ops.declare import elementwise
 from eagerflow.ops.elementwise.exponential import exp, log
 from eagerflow.ops.elementwise.selection import where
@@ -24,22 +25,18 @@ __all__: list[str] = []
 
 def _found(xp: Any, name: str) -> Callable[..., Any]:
     """Return SciPy's function, or CuPy's of that name."""
-    found: Callable[..., Any] | None = None
+    if xp is not np:
+        return cast("Callable[..., Any]", special(xp, name))
     try:
-        if xp is np:
-            import scipy.special
-
-            found = getattr(scipy.special, name)
-        else:
-            import cupyx.scipy.special
-
-            found = getattr(cupyx.scipy.special, name, None)
+        import scipy.special
     except ImportError:
-        if xp is np:
-            raise MissingExtraError.of("SciPy", "scipy", f"ef.special.{name}") from None
-    if found is None:
-        raise DeviceError(f"{name}: there is no kernel for this device; compute it on the CPU with x.to('cpu')")
-    return found
+        raise MissingExtraError.of("SciPy", "scipy", f"ef.special.{name}") from None
+    return cast("Callable[..., Any]", getattr(scipy.special, name))
+
+
+def _lacks(*names: str) -> Callable[[Any], str | None]:
+    """Return what says which function beside those of arrays a namespace has not."""
+    return lambda xp: next((f"function {name!r}" for name in names if xp is not np and not special(xp, name)), None)
 
 
 def _kernel(name: str) -> Callable[..., Any]:
@@ -51,6 +48,7 @@ def declare(name: str, doc: str, vjp: Any, example: str, inputs: str = "x", **op
     call, result = example.split(" -> ")
     return elementwise(
         name, options.pop("kernel", None) or _kernel(name), inputs=inputs, infer=float_rule, flops=100, vjp=vjp,
+        lacks=options.pop("lacks", None) or _lacks(name),
         doc=f"{doc}\n\nIt needs SciPy: ``pip install 'eagerflow[scipy]'``.",
         example=(f"ef.special.{call}", f"Tensor({result})"), **options,
     )  # fmt: skip
@@ -104,7 +102,7 @@ def _beta_density(a: Any, b: Any, x: Any) -> Tensor:
 def _of_three(name: str, vjp: Callable[..., Any]) -> Op:
     return Op(
         name, _kernel(name), inputs="a b x", infer=float_rule, sample=_sample_beta, vjp=(_OPEN, _OPEN, vjp),
-        fusion="elementwise", flops=200,
+        fusion="elementwise", flops=200, lacks=_lacks(name),
     )  # fmt: skip
 
 
@@ -205,7 +203,7 @@ expn = declare(
     "expn", "Exponential integral ∫ exp(-yt) / tˣ dt over t from 1, of integer order x at y, element-wise.\n\n"
     "There is no gradient in the order.",
     (_OPEN, lambda g, x, y: -(g * expn(x - 1, y))), "expn(2, [0.5, 1.0]) -> [0.32664386, 0.14849551]",
-    inputs="x y", sample=_sample_orders, kernel=_expn_kernel,
+    inputs="x y", sample=_sample_orders, kernel=_expn_kernel, lacks=_lacks("expn", "gamma", "gammaincc"),
 )  # fmt: skip
 _sici = Op(
     "sici",
@@ -217,6 +215,7 @@ _sici = Op(
     jvp=lambda t, x: (t * (sin(x) / x), t * (cos(x) / x)),
     batch="leading",
     outputs=2,
+    lacks=_lacks("sici"),
     flops=100,
 )
 
