@@ -19,6 +19,8 @@ from eagerflow.capture.profile import Profile
 from eagerflow.capture.view import Slice, view_of, view_of_parts
 from eagerflow.devices import Device, memory_limit
 
+HAND_OVER = 5e-5  # seconds from one thread to another that sleeps, on an idle machine
+
 
 class Program:
     """How a graph runs on arrays of concrete shapes, on one device or on many.
@@ -69,7 +71,7 @@ class Program:
             whole = Part(only, graph, tuple(range(len(graph.inputs))), tuple(range(len(graph.outputs))))
             self.partitioned = Partitioned(graph, [whole], [])
         self.plans = [Plan(part.graph, lengths) for part in self.partitioned.parts]
-        self.executor = Executor(self.partitioned, self.plans, options)
+        self.executor = Executor(self.partitioned, self.plans, options, only is None and self._is_small())
         # Without anything to see to, a plan runs by itself.
         alone = len(self.plans) == 1 and not self.partitioned.edges and not options.atomic and options.timeout is None
         direct = alone and only is not None
@@ -84,6 +86,13 @@ class Program:
     def placement(self) -> Placement:
         """Where each node runs, and why."""
         return place(self.graph, self.devices, self.lengths, self.costs)
+
+    def _is_small(self) -> bool:
+        """Tell whether running parts at the same time saves less than it costs to hand values over."""
+        busy = self.placement.busy.values()
+        hand_overs = len(self.partitioned.edges) + len(self.partitioned.parts)
+        on_host = all(part.device.on_host for part in self.partitioned.parts)
+        return on_host and sum(busy) - max(busy, default=0.0) < HAND_OVER * hand_overs
 
     def profile(self, name: str, arrays: Sequence[Any], repeat: int) -> Profile:
         """Run with a clock at every node: the least seconds of each count, and when each ran in the last run."""

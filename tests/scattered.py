@@ -149,15 +149,15 @@ class Scattered:
         homes = [value.device for value in self.graph.inputs]
         return [transfer(array, CPU0, home) for array, home in zip(arrays_of(seed), homes, strict=True)]
 
-    def executor(self, options: Options = USUAL) -> Executor:
+    def executor(self, options: Options = USUAL, together: bool = False) -> Executor:
         """Return an executor for the graph in parts."""
-        return executor_of(self.graph, self.where, options)
+        return executor_of(self.graph, self.where, options, together)
 
 
-def executor_of(graph: Graph, where: Any, options: Options = USUAL) -> Executor:
+def executor_of(graph: Graph, where: Any, options: Options = USUAL, together: bool = False) -> Executor:
     """Return an executor for a graph whose nodes are at these places."""
     made = partition(graph, where, {})
-    return Executor(made, [Plan(part.graph, {}) for part in made.parts], options)
+    return Executor(made, [Plan(part.graph, {}) for part in made.parts], options, together)
 
 
 def on_host(array: Any) -> np.ndarray:
@@ -173,7 +173,9 @@ def arrays_of(seed: int, count: int = 2) -> list[np.ndarray]:
     return [rng.integers(-4, 5, SIZE) / 4 for _ in range(count)]
 
 
-def assigning(callback: Any, options: Options, swapped: bool = False) -> tuple[Any, list[ef.Variable]]:
+def assigning(
+    callback: Any, options: Options, swapped: bool = False, together: bool = False
+) -> tuple[Any, list[ef.Variable]]:
     """Return an executor that assigns a Variable on each of two devices before a callback on the second of them.
 
     It delivers on cpu:0, which is the first of them or, if `swapped`, the second.
@@ -191,4 +193,4 @@ def assigning(callback: Any, options: Options, swapped: bool = False) -> tuple[A
     where[called.node] = there
     last = f.op("add", called, 1.0)
     where[last.node] = here
-    return executor_of(f.graph(last), where, options), variables
+    return executor_of(f.graph(last), where, options, together), variables

@@ -61,17 +61,28 @@ def test_a_deep_lstm_learns_the_same_eagerly_captured_and_on_several_devices(tmp
         "eagerly": ["--devices", "2", "--eager"],
         "captured": ["--devices", "3", "--trace", str(tmp_path / "steps.json")],
     }.items():
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            EXAMPLES / "deep_lstm.py",
+            "--steps",
+            "3",
+            "--layers",
+            "3",
+            "--size",
+            "32",
+        ]
         done = subprocess.run(
-            [sys.executable, "-W", "error", EXAMPLES / "deep_lstm.py", "--steps", "3", "--layers", "3", "--size", "32"]
-            + options,
+            [*command, *options],
             capture_output=True, text=True, timeout=300, check=False,
             env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         found[name] = float(done.stdout.partition(" bits a character after 3 steps")[0].split()[-1])
     assert "3 layers on cpu:0, cpu:1, cpu:2" in done.stdout
-    rows = {e["args"]["name"] for e in json.loads((tmp_path / "steps.json").read_text())["traceEvents"] if e["ph"] == "M"
-            and e["name"] == "thread_name"}  # fmt: skip
+    events = json.loads((tmp_path / "steps.json").read_text())["traceEvents"]
+    rows = {event["args"]["name"] for event in events if event["name"] == "thread_name"}
     assert {"cpu:0", "cpu:1", "cpu:2"} <= rows
     assert (
         found["eagerly"] == pytest.approx(found["one device"], abs=2e-3) == pytest.approx(found["captured"], abs=2e-3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import eagerflow as ef
 import kinds  # noqa: F401 - registers the kind 'far'
 import strict  # noqa: F401 - registers the kind 'strict'
+from eagerflow.capture import program as made_ready
 from kernels_off import kernels_off
 from programs import Program, programs
 from test_programs import Rounds, compare, flat
@@ -53,6 +55,14 @@ def spread(program: Program, data: st.DataObject, devices: Sequence[str] = CPUS)
             lines.append(line)
     source = "\n".join(lines) + "\n"
     return Program(source, program.inputs, program.variables, program.dtype, program.exact, program.lines)
+
+
+@contextmanager
+def handing_over(data: st.DataObject) -> Iterator[None]:
+    """Run small programs in a thread for each device, or in one thread as they would."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made_ready, "HAND_OVER", data.draw(st.sampled_from([0.0, 1.0])))
+        yield
 
 
 def bounded(seconds: float, function: Any) -> None:
@@ -95,21 +105,24 @@ def check(program: Program, there: Program, **options: Any) -> None:
 @given(program=programs(tape=False), data=st.data())
 def test_programs(without_kernels: None, program: Program, data: st.DataObject) -> None:
     there, atomic = spread(program, data), data.draw(st.booleans())
-    bounded(60, lambda: check(program, there, atomic=atomic))
+    with handing_over(data):
+        bounded(60, lambda: check(program, there, atomic=atomic))
 
 
 @settings(drawn, max_examples=max(2, settings().max_examples // 8))
 @given(program=programs(most=12, tape=False), data=st.data())
 def test_programs_with_compiled_kernels(program: Program, data: st.DataObject) -> None:
     there = spread(program, data)
-    bounded(120, lambda: check(program, there))
+    with handing_over(data):
+        bounded(120, lambda: check(program, there))
 
 
 @drawn
 @given(program=programs(most=20, tape=False), data=st.data())
 def test_programs_on_devices_of_several_kinds(without_kernels: None, program: Program, data: st.DataObject) -> None:
     there = spread(program, data, ["cpu:0", "cpu:1", "strict:0", "strict:1", "far:1"])
-    bounded(120, lambda: check(program, there))
+    with handing_over(data):
+        bounded(120, lambda: check(program, there))
 
 
 # --- state, callbacks, tapes -------------------------------------------------------------------------

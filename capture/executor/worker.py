@@ -83,7 +83,7 @@ class Worker:
 
 
 class Turn:
-    """What a thread of the program holds while it runs a part itself.
+    """What a thread of the program holds while it runs a part, or all of them, itself.
 
     Attributes
     ----------
@@ -91,28 +91,30 @@ class Turn:
         Which of the tasks is its own; None if no device was free.
     """
 
-    __slots__ = ("_worker", "index")
+    __slots__ = ("_workers", "index")
 
     def __init__(self) -> None:
         self.index: int | None = None
-        self._worker: Worker | None = None
+        self._workers: tuple[Worker, ...] = ()
 
-    def take(self, worker: Worker, index: int) -> None:
-        """Hold a device. Only under the lock."""
-        self._worker, self.index = worker, index
-        worker.holder = _here.holder = self
+    def take(self, *workers: Worker) -> None:
+        """Hold devices. Only under the lock."""
+        self._workers = workers
+        for worker in workers:
+            worker.holder = self
+        _here.holder = self
 
     def end(self) -> None:
-        """Let the thread of the device go on. An interrupt may come at any place: it can be called again."""
-        worker = self._worker
-        if worker is None:
+        """Let the threads of the devices go on. An interrupt may come at any place: it can be called again."""
+        if not self._workers:
             return
         _here.holder = None
         with _lock:
-            if worker.holder is self:
-                worker.holder = None
-            worker.ring()
-        self._worker = None
+            for worker in self._workers:
+                if worker.holder is self:
+                    worker.holder = None
+                worker.ring()
+        self._workers = ()
 
 
 _here = threading.local()
@@ -134,12 +136,28 @@ def launch(tasks: Sequence[tuple[Device, Task]], turn: Turn | None = None, own: 
         if turn is not None:
             for index in own:
                 if workers[index].holder is None and not workers[index].tasks:
-                    turn.take(workers[index], index)
+                    turn.index = index
+                    turn.take(workers[index])
                     break
         for worker, (_, task) in zip(workers, tasks, strict=True):
             if turn is None or worker.holder is not turn:
                 worker.tasks.append(task)
                 worker.ring()
+
+
+def hold(devices: Sequence[Device], turn: Turn) -> bool:
+    """Let the caller run parts on all these devices himself, if all are free; tell whether they are.
+
+    Whoever holds a device already has his nested step outside the order of devices, and so holds nothing for it.
+    """
+    if getattr(_here, "holder", None) is not None:
+        return True
+    with _lock:
+        workers = [_workers.get(device) or _started(device) for device in devices]
+        free = not any(worker.holder is not None or worker.tasks for worker in workers)
+        if free:
+            turn.take(*workers)
+    return free
 
 
 def _started(device: Device) -> Worker:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -72,10 +72,11 @@ class Plan:
         self._lines, self._names = writer.lines, writer.names
         self._setup, self._run = writer.functions()
         self._pool: list[Any] = []
-        self._timed: _Timed | None = None
+        self._timed: _Variant | None = None
+        self._turns: _Variant | None = None
 
-    def _written(self, timed: bool = False) -> Writer:
-        return Writer(self.graph, self.steps, self.outputs, self.lives, self.lengths, timed)
+    def _written(self, timed: bool = False, in_turns: bool = False) -> Writer:
+        return Writer(self.graph, self.steps, self.outputs, self.lives, self.lengths, timed, in_turns)
 
     def run(self, arrays: Sequence[Any], draws: Mapping[int, tuple[Any, int]] | None = None, step: Any = None) -> Any:
         """Run the plan.
@@ -119,7 +120,7 @@ class Plan:
         timed = self._timed
         if timed is None:
             writer = self._written(timed=True)
-            timed = self._timed = _Timed(*writer.functions(), writer.lines, [])
+            timed = self._timed = _Variant(*writer.functions(), writer.lines, [])
         starts, ends = [0.0] * len(self.steps), [0.0] * len(self.steps)
         try:
             workspace = timed.pool.pop()
@@ -132,6 +133,32 @@ class Plan:
         finally:
             timed.pool.append(workspace)
         return made, starts, ends
+
+    def in_turns(
+        self, arrays: Sequence[Any], draws: Mapping[int, tuple[Any, int]], step: Any
+    ) -> Generator[int, Any, list[Any]]:
+        """Run the plan as `run` does, in turns with others in one thread.
+
+        Yields
+        ------
+        int
+            The number of an edge, where the plan goes on with what is sent along it.
+        """
+        turns = self._turns
+        if turns is None:
+            writer = self._written(in_turns=True)
+            turns = self._turns = _Variant(*writer.functions(), writer.lines, [])
+        try:
+            workspace = turns.pool.pop()
+        except IndexError:
+            workspace = turns.setup()
+        try:
+            made = turns.run(arrays, workspace, draws, step)
+            return made if type(made) is list else (yield from made)  # what never waits is no generator
+        except Exception as error:
+            raise self._explained(error, turns.run, turns.lines, True) from error
+        finally:
+            turns.pool.append(workspace)
 
     def profile(self, arrays: Sequence[Any], repeat: int = 5) -> dict[Node, float]:
         """Run with a clock at every step, and return the least seconds that each node took."""
@@ -170,8 +197,8 @@ class Plan:
         return explained(step.node, arrays, error, several)
 
 
-class _Timed(NamedTuple):
-    """The plan with a clock at every step."""
+class _Variant(NamedTuple):
+    """The plan in another form: with a clock at every step, or as a generator."""
 
     setup: Callable[..., Any]
     run: Callable[..., Any]

@@ -59,6 +59,7 @@ class Writer:
         lives: Lives,
         lengths: dict[str, int],
         timed: bool = False,
+        in_turns: bool = False,
     ) -> None:
         self.name = graph.name
         self.steps = steps
@@ -83,6 +84,7 @@ class Writer:
         self._whole = self._results = 0
         self._kinds = dict.fromkeys(graph.inputs, "parameter")
         self._in_place = _in_place(steps, lives)
+        self._in_turns = in_turns
         self._write(graph, outputs, timed)
 
     @property
@@ -189,7 +191,8 @@ class Writer:
         elif node.op is SEND:
             self._emit(step, f"send({node.attrs['edge'].number}, {self._inputs(node) or None})")
         elif node.op is RECV:
-            self._bind(step, f"receive({node.attrs['edge'].number})")
+            number = node.attrs["edge"].number
+            self._bind(step, f"yield {number}" if self._in_turns else f"receive({number})")
             # Where both devices see one memory, what comes may lie in that of an argument or a constant.
             edge = node.attrs["edge"]
             lent = edge.lent and edge.source.on_host and edge.target.on_host
