@@ -74,6 +74,7 @@ def test_several_threads_may_share_the_pool_and_parts_may_have_parts() -> None:
         assert list(pool.map(outer, range(40))) == [30] * 40
 
 
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")  # of other libraries, if they are loaded
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own() -> None:
