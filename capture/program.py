@@ -20,6 +20,7 @@ from eagerflow.capture.view import Slice, view_of, view_of_parts
 from eagerflow.devices import Device, memory_limit
 
 HAND_OVER = 5e-5  # seconds from one thread to another that sleeps, on an idle machine
+PYTHON = 5e-6  # seconds of a kernel in which Python runs, or NumPy without letting go of it: one thread at a time
 
 
 class Program:
@@ -89,10 +90,13 @@ class Program:
 
     def _is_small(self) -> bool:
         """Tell whether running parts at the same time saves less than it costs to hand values over."""
-        busy = self.placement.busy.values()
+        if not all(part.device.on_host for part in self.partitioned.parts):
+            return False
+        alone: dict[Device, float] = {}  # seconds in which others can run at the same time
+        for node, device in self.placement.where.items():
+            alone[device] = alone.get(device, 0.0) + max(0.0, self.costs.seconds(node, device) - PYTHON)
         hand_overs = len(self.partitioned.edges) + len(self.partitioned.parts)
-        on_host = all(part.device.on_host for part in self.partitioned.parts)
-        return on_host and sum(busy) - max(busy, default=0.0) < HAND_OVER * hand_overs
+        return sum(alone.values()) - max(alone.values(), default=0.0) < HAND_OVER * hand_overs
 
     def profile(self, name: str, arrays: Sequence[Any], repeat: int) -> Profile:
         """Run with a clock at every node: the least seconds of each count, and when each ran in the last run."""
