@@ -65,7 +65,7 @@ def test_a_deep_lstm_learns_the_same_eagerly_captured_and_on_several_devices(tmp
             sys.executable,
             "-W",
             "error",
-            EXAMPLES / "deep_lstm.py",
+            str(EXAMPLES / "deep_lstm.py"),
             "--steps",
             "3",
             "--layers",
