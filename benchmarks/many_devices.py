@@ -24,12 +24,17 @@ CROSSINGS = 10
 ALLOWED = 60e-6  # seconds a crossing may add
 
 
+def matrices(size: int) -> tuple[ef.Tensor, ef.Tensor]:
+    """Return a matrix, and one that turns it: products with it neither grow nor fade."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((size, size), np.float32)
+    return ef.asarray(x), ef.asarray(np.linalg.qr(rng.standard_normal((size, size)))[0].astype(np.float32))
+
+
 def ring(size: int, crossings: int, count: int) -> Step:
     """Return products of small matrices, of which each takes the last one's result; on `count` devices in turn."""
     ef.config.set_logical_devices("cpu", count)
-    rng = np.random.default_rng(0)
-    x = ef.asarray(rng.standard_normal((size, size), np.float32))
-    turn = ef.asarray(np.linalg.qr(rng.standard_normal((size, size)))[0].astype(np.float32))
+    x, turn = matrices(size)
 
     @ef.function
     def step(x: ef.Tensor, turn: ef.Tensor) -> ef.Tensor:
@@ -44,9 +49,7 @@ def ring(size: int, crossings: int, count: int) -> Step:
 def branches(size: int, ops: int, count: int) -> Step:
     """Return the sum of two chains of so many operations, which do not depend on each other."""
     ef.config.set_logical_devices("cpu", count)
-    rng = np.random.default_rng(0)
-    x = ef.asarray(rng.standard_normal((size, size), np.float32))
-    turn = ef.asarray(np.linalg.qr(rng.standard_normal((size, size)))[0].astype(np.float32))
+    x, turn = matrices(size)
 
     @ef.function
     def step(x: ef.Tensor, turn: ef.Tensor) -> ef.Tensor:

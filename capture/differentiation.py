@@ -6,7 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from eagerflow.capture.executable import Executable
-from eagerflow.capture.graph import ASSIGN, CALLBACK, CONSTANT, LENGTH, PARAMETER, READ, Graph, Node, Rewriter, Value
+from eagerflow.capture.graph import (
+    ASSIGN,
+    CALLBACK,
+    CONSTANT,
+    LENGTH,
+    PARAMETER,
+    READ,
+    Graph,
+    Node,
+    Value,
+    needed_for,
+    only,
+)
 from eagerflow.capture.interpreter import lengths_of
 from eagerflow.capture.options import Options
 from eagerflow.capture.tracing.trace import Trace
@@ -216,19 +228,6 @@ class _Joint:
         trace.at(None)
 
 
-def needed_for(values: Iterable[Value]) -> set[Node]:
-    """Return the nodes that the values need."""
-    needed: set[Node] = set()
-    stack = [value.node for value in values]
-    while stack:
-        node = stack.pop()
-        if node in needed:
-            continue
-        needed.add(node)
-        stack.extend([value.node for value in node.values])
-    return needed
-
-
 def _assigned(nodes: Iterable[Node]) -> dict[Node, Value]:
     """Return for reads that come after an assignment what was assigned."""
     found: dict[Node, Value] = {}
@@ -308,20 +307,9 @@ def split(joint: Any) -> tuple[Graph, Graph, list[Value], list[Value]]:
     drawn = [value for n in early if _is_drawn(n, joint) and n in _needed_again(joint) for value in n.outputs]
     outputs = [*joint.outputs, *[value for value in kept if value not in joint.inputs], *drawn]
     whole = Graph(joint.name, joint.inputs, outputs, joint.nodes, joint.draws, joint.guards)
-    forward = _only(whole, {n for n in early if n not in moved})
+    forward = only(whole, {n for n in early if n not in moved})
     nodes = [n for n in joint.nodes if n in inside and n.op is not PARAMETER]
     return forward, extracted(f"{joint.name} (gradient)", nodes, [*kept, *joint.weights], joint.gradients), kept, drawn
-
-
-def _only(graph: Graph, wanted: set[Node]) -> Graph:
-    """Return a graph with the wanted nodes only; what waited for others waits for what these waited for."""
-    rewriter = Rewriter(graph)
-    for node in graph.nodes:
-        if node in wanted:
-            rewriter.keep(node)
-        else:
-            rewriter.drop(node)
-    return rewriter.graph()
 
 
 def _acts(node: Node) -> bool:

@@ -52,9 +52,9 @@ class Executable:
 
     def place(self, profile: Mapping[Node, float] | None) -> None:
         """Decide anew where nodes run, by measured times; None for the declared costs."""
-        where = None if profile is None else self.last().placement.where
+        measured = None if profile is None else (profile, self.last().placement.where)
         with self._lock:
-            self._profile = None if profile is None or where is None else (profile, where)
+            self._profile = measured
             self._forget()
 
     def _forget(self) -> None:

@@ -299,3 +299,26 @@ class Rewriter:
         old = self.old
         inputs, outputs = [self.now(x) for x in old.inputs], [self.now(x) for x in old.outputs]
         return Graph(old.name, inputs, outputs, self.nodes, old.draws, old.guards)
+
+
+def needed_for(values: Iterable[Value], nodes: Iterable[Node] = ()) -> set[Node]:
+    """Return the nodes that values need, and some nodes with what they need; control edges do not count."""
+    needed: set[Node] = set()
+    stack = [*[value.node for value in values], *nodes]
+    while stack:
+        node = stack.pop()
+        if node not in needed:
+            needed.add(node)
+            stack.extend([value.node for value in node.values])
+    return needed
+
+
+def only(graph: Graph, wanted: set[Node]) -> Graph:
+    """Return a graph with the wanted nodes only; what waited for others waits for what these waited for."""
+    rewriter = Rewriter(graph)
+    for node in graph.nodes:
+        if node in wanted:
+            rewriter.keep(node)
+        else:
+            rewriter.drop(node)
+    return rewriter.graph()

@@ -113,7 +113,7 @@ def _here(parsed: DeviceName, name: str) -> Device:
     if index >= kind.count():
         why = kind.why_unavailable()
         raise DeviceError(f"there is no device {name!r}; here are {registry.available()}" + (f": {why}" if why else ""))
-    return _interned(kind, index)
+    return numbered(kind, index)
 
 
 def numbered(kind: Kind, index: int) -> Device:
@@ -137,10 +137,6 @@ def numbered(kind: Kind, index: int) -> Device:
     >>> ef.devices.numbered(ef.devices.kinds()["cpu"], 3)
     cpu:3
     """
-    return _interned(kind, index)
-
-
-def _interned(kind: Kind, index: int) -> Device:
     # setdefault is atomic: two threads get the same object.
     return _devices.setdefault((kind, index), Device(kind, index))
 
@@ -172,7 +168,7 @@ def of_array(array: Any) -> Device | None:
     for base in type(array).__mro__:
         kind = owners.get(base)
         if kind is not None:
-            return _interned(kind, kind.index_of(array))
+            return numbered(kind, kind.index_of(array))
     return None
 
 

@@ -553,7 +553,9 @@ def test_a_group_without_a_kernel_took_what_its_operations_took() -> None:
     step = Step()
     with kernels_off():
         plan = Plan(step.graph, {})
-    times = plan.profile([np.ones((32, 64), "float32")])
+    _, starts, ends = plan.run_timed([np.ones((32, 64), "float32")])
+    each = zip(plan.steps, starts, ends, strict=True)
+    times = {run.node: end - start for run, start, end in each if run.form != "source"}
     assert [node.op.name for node in times if node.op.name in ("tanh", "multiply", "add")][:3] == [
         "tanh",
         "multiply",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from eagerflow.capture import timeline
@@ -174,27 +175,27 @@ class Executor:
 
     def _run_together(self, arrays: Sequence[Any]) -> list[Any]:
         """Run all parts in this thread, which holds their devices."""
-        assigned = [variable for part in self._parts for variable in part.assigned] if self.options.atomic else []
-        before = [(variable, alias(variable._value)) for variable in assigned]
-        try:
+        with self._given_back():
             return run_together(self._parts, arrays, self._draws(), self._outputs)
-        except BaseException:
-            for variable, value in before:
-                variable._value = value
-            raise
 
     def _run_here(self, arrays: Sequence[Any], record: timeline.Timeline | None) -> list[Any]:
         """Run the only part in this thread."""
         if not self.options.atomic:
             return self._only(arrays, record)
-        with self._alone:
-            before = [(variable, alias(variable._value)) for variable in self._parts[0].assigned]
-            try:
-                return self._only(arrays, record)
-            except BaseException:
-                for variable, value in before:
-                    variable._value = value
-                raise
+        with self._alone, self._given_back():
+            return self._only(arrays, record)
+
+    @contextmanager
+    def _given_back(self) -> Iterator[None]:
+        """Give Variables back what they had before this block if it fails and runs are atomic."""
+        assigned = [variable for part in self._parts for variable in part.assigned] if self.options.atomic else []
+        before = [(variable, alias(variable._value)) for variable in assigned]
+        try:
+            yield
+        except BaseException:
+            for variable, value in before:
+                variable._value = value
+            raise
 
     def _only(self, arrays: Sequence[Any], record: timeline.Timeline | None) -> list[Any]:
         part = self._parts[0]

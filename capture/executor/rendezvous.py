@@ -8,9 +8,8 @@ from typing import Any
 
 TRIES = 4  # how often a receiver makes way for its sender before it sleeps
 
-_make_way = getattr(
-    os, "sched_yield", lambda: None
-)  # lets other threads have the lock of the interpreter, and the core
+# Lets other threads have the lock of the interpreter, and the core.
+_make_way = getattr(os, "sched_yield", lambda: None)
 
 
 class Stopped(BaseException):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eagerflow.capture.graph import PARAMETER, Graph, Node, Rewriter
+from eagerflow.capture.graph import PARAMETER, Graph, needed_for, only
 
 _SILENT = ("none", "reads state", "random")  # effects that nobody notices if nothing uses the result
 
@@ -25,20 +25,6 @@ def run(graph: Graph) -> Graph:
     A node that nothing needs goes even if it could fail. Draws have their numbers from the trace: those that stay
     draw what they drew before.
     """
-    needed: set[Node] = set()
-    stack = [value.node for value in graph.outputs]
-    stack += [node for node in graph.nodes if node.op is PARAMETER or node.effects not in _SILENT]
-    while stack:
-        node = stack.pop()
-        if node not in needed:
-            needed.add(node)
-            stack.extend([value.node for value in node.values])
-    if len(needed) == len(graph.nodes):
-        return graph
-    rewriter = Rewriter(graph)
-    for node in graph.nodes:
-        if node in needed:
-            rewriter.keep(node)
-        else:
-            rewriter.drop(node)
-    return rewriter.graph()
+    acting = [node for node in graph.nodes if node.op is PARAMETER or node.effects not in _SILENT]
+    needed = needed_for(graph.outputs, acting)
+    return graph if len(needed) == len(graph.nodes) else only(graph, needed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
@@ -159,14 +158,6 @@ class Plan:
             raise self._explained(error, turns.run, turns.lines, True) from error
         finally:
             turns.pool.append(workspace)
-
-    def profile(self, arrays: Sequence[Any], repeat: int = 5) -> dict[Node, float]:
-        """Run with a clock at every step, and return the least seconds that each node took."""
-        times = [math.inf] * len(self.steps)
-        for _ in range(repeat):
-            _, starts, ends = self.run_timed(arrays)
-            times = [min(t, end - start) for t, start, end in zip(times, starts, ends, strict=True)]
-        return {step.node: t for step, t in zip(self.steps, times, strict=True) if step.form != "source"}
 
     def at(self, frame: FrameType | None) -> Node | None:
         """Return the node that a thread with this frame runs just now, if it runs this plan."""
